@@ -1,0 +1,6 @@
+import { defineConfig } from "tsup";
+import { library } from "../../tsup.config.base.ts";
+
+export default defineConfig(
+  library({ index: "src/index.ts", wasm: "src/wasm.ts", data: "src/data.ts", node: "src/node.ts" }),
+);

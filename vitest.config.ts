@@ -1,0 +1,33 @@
+import { defineConfig } from "vitest/config";
+
+const packages = ["core", "onnx", "tfjs", "transformers", "cli", "testing"];
+const source = { conditions: ["@dgate/source"] };
+
+/** One project per package, plus `e2e` and `browser`, which cross packages. Tests read the sources, no build is needed. */
+export default defineConfig({
+  resolve: source,
+  ssr: { resolve: source },
+  test: {
+    pool: "forks",
+    testTimeout: 30_000,
+    hookTimeout: 120_000,
+    projects: [
+      ...packages.map((name) => ({
+        extends: true as const,
+        test: {
+          name,
+          include: [`packages/${name}/{src,test}/**/*.test.ts`],
+          typecheck: { include: [`packages/${name}/**/*.test-d.ts`] },
+        },
+      })),
+      {
+        extends: true as const,
+        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 300_000 },
+      },
+      {
+        extends: true as const,
+        test: { name: "browser", include: ["test/browser/**/*.test.ts"], testTimeout: 180_000 },
+      },
+    ],
+  },
+});
