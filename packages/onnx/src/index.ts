@@ -1,1 +1,24 @@
-export {};
+export { byteLengthOf, dataTypeOf, elementBits, elementCount } from "./io/element-types.ts";
+export {
+  gatherTensor,
+  type NumberArray,
+  readNumbers,
+  readStrings,
+  sliceTensor,
+  tensorOf,
+  type TensorValues,
+  transposeTensor,
+} from "./io/tensor-data.ts";
+export { type DataType, dataTypes, type Tensor } from "./graph/tensor.ts";
+export { type Attribute, float, floats, int, ints, string, tensor } from "./graph/attribute.ts";
+export {
+  describeNode,
+  type Dim,
+  Graph,
+  type ModelInfo,
+  type Node,
+  type NodeInit,
+  type Use,
+  type Value,
+  type ValueType,
+} from "./graph/graph.ts";

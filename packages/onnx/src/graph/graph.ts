@@ -257,7 +257,7 @@ export class Graph {
 
   /** Lets every use of `from`, graph outputs included, use `to` instead. */
   replaceUses(from: Value, to: Value): void {
-    for (const { node, index } of [...this.uses(from)]) {
+    for (const { node, index } of this.uses(from).slice()) {
       if (node) this.setInput(node, index, to);
       else {
         this.#dropUse(from, undefined, index);

@@ -24,6 +24,8 @@ export const dataTypes = {
   int4: 22,
   float4e2m1: 23,
   float8e8m0: 24,
+  uint2: 25,
+  int2: 26,
 } as const;
 
 export type DataType = keyof typeof dataTypes;
@@ -38,4 +40,6 @@ export interface Tensor {
   readonly bytes: Uint8Array;
   /** Elements of a `string` tensor; `bytes` is then empty. */
   readonly strings?: readonly Uint8Array[];
+  /** Fields of the file beside type, shape and content (doc string, metadata, unknown ones), as file bytes. */
+  readonly extra?: Uint8Array;
 }
