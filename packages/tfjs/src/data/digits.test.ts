@@ -59,6 +59,7 @@ function linearAccuracy(train: ImageSet, test: ImageSet): number {
     logits.set(bias);
     for (let i = 0; i < size; i++) {
       const value = x[i]!;
+      if (value === 0) continue;
       for (let c = 0; c < classes; c++) logits[c]! += value * weights[i * classes + c]!;
     }
   };
@@ -76,6 +77,7 @@ function linearAccuracy(train: ImageSet, test: ImageSet): number {
       const error = exponentials.map((value, c) => (value / sum - (train.labels[row] === c ? 1 : 0)) / batch);
       for (let i = 0; i < size; i++) {
         const value = x[i]!;
+        if (value === 0) continue;
         for (let c = 0; c < classes; c++) gradient[i * classes + c]! += value * error[c]!;
       }
       error.forEach((value, c) => (biasGradient[c]! += value));
