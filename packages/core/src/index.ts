@@ -1,6 +1,8 @@
 export { arrayOps } from "./arrays/array-ops.ts";
 export { type FloatArray, type FloatType, type NdArray, ndArray } from "./arrays/nd-array.ts";
 export { type RandomGenerator, type RandomState, randomGenerator } from "./arrays/random.ts";
+export { type ProximalDepth, proximalNorm, proximalStep } from "./baseline/proximal.ts";
+export { directSubgradient } from "./baseline/subgradient.ts";
 export { DgateError, type DgateErrorCode } from "./errors.ts";
 export { balance, balancedFactors } from "./gating/balance.ts";
 export {

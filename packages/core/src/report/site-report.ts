@@ -48,17 +48,16 @@ export function siteReport(
   const weights = collapse(ops, set, factors);
   const norms = ops.sqrt(squaredGroupNorms(ops, set, weights)).data;
   const { kept, near } = findDeadGroups(norms, { ...threshold, keepAtLeast: 0 });
-  const value = (scalar: NdArray): number => scalar.data[0]!;
   const differences = imbalance(ops, set, factors).map((r) => ops.abs(r).data);
   return {
     site,
     groups: set.groups,
     active: kept.length,
     near,
-    smooth: value(smoothPenalty(ops, set, factors, lambda)),
-    sparse: value(sparsePenalty(ops, set, weights, lambda, depthOf(set, factors))),
+    smooth: valueOf(smoothPenalty(ops, set, factors, lambda)),
+    sparse: valueOf(sparsePenalty(ops, set, weights, lambda, depthOf(set, factors))),
     // Rounding may leave −1e-17.
-    gap: Math.max(0, value(penaltyGap(ops, set, factors, lambda))),
+    gap: Math.max(0, valueOf(penaltyGap(ops, set, factors, lambda))),
     imbalance: largest(differences.map((r) => largest(r))),
   };
 }
@@ -77,6 +76,10 @@ export function sparsityReport(sites: readonly SiteReport[]): SparsityReport {
     gap: total((site) => site.gap),
     imbalance: largest(sites.map((site) => site.imbalance)),
   };
+}
+
+function valueOf(scalar: NdArray): number {
+  return scalar.data[0]!;
 }
 
 function largest(values: ArrayLike<number>): number {
