@@ -1,0 +1,174 @@
+import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
+import { inferShapes, topologicalNodes } from "../infer/infer-shapes.ts";
+import type { Inference } from "../infer/view.ts";
+import { AxisContext, type Contraction, type Findings, type SizeUse } from "./axis-context.ts";
+import { axisRules } from "./axis-rules.ts";
+import { Space } from "./space.ts";
+
+/** Where a leaf space occurs in an axis: index g of the leaf is at offset + g·stride + Σ_l k_l·loops_l.stride, all k_l. */
+export interface Occurrence {
+  readonly offset: number;
+  readonly stride: number;
+  readonly loops: readonly { readonly count: number; readonly stride: number }[];
+}
+
+/** The dependency analysis of a graph: which channel space each axis of each value belongs to. */
+export interface Coupling {
+  readonly graph: Graph;
+  readonly inference: Inference;
+  /** Sums over channels: the places where a channel ends. */
+  readonly contractions: readonly Contraction[];
+  /** Numbers in the model that follow a cut. */
+  readonly sizes: readonly SizeUse[];
+  /** Nodes in topological order. */
+  readonly nodes: readonly Node[];
+  /** The spaces of a value's axes; `undefined` if its rank is not known. */
+  axesOf(value: Value): readonly Space[] | undefined;
+  /** Gives a value made after the analysis its spaces. */
+  assign(value: Value, axes: readonly Space[]): void;
+}
+
+/**
+ * Ties all axes of a graph whose indices must be removed together. Each operator's row says how; an operator without a row
+ * blocks its channels, graph outputs block theirs. Constants must be initializers (see `normalise`).
+ *
+ * @throws DgateError `FORMAT` for a cyclic graph
+ */
+export function analyseCoupling(graph: Graph): Coupling {
+  const inference = inferShapes(graph);
+  const spaces = new Map<Value, readonly Space[] | undefined>();
+  const contractions: Contraction[] = [];
+  const sizes: SizeUse[] = [];
+  const axesOf = (value: Value): readonly Space[] | undefined => {
+    if (!spaces.has(value)) {
+      const shape = inference.types.get(value)?.shape;
+      spaces.set(
+        value,
+        shape?.map((dim) => (typeof dim === "number" ? new Space(dim) : new Space(undefined, dim))),
+      );
+    }
+    return spaces.get(value);
+  };
+  const findings: Findings = { contractions, sizes, axesOf };
+  const nodes = topologicalNodes(graph);
+  for (const node of nodes) {
+    const context = new AxisContext(graph, node, inference, findings);
+    const rule = node.domain === "" ? axisRules[node.op] : undefined;
+    rule?.(context);
+    context.finish(rule ? "does not keep this axis apart" : "is not an operator whose channels are known");
+  }
+  for (const output of graph.outputs) {
+    for (const space of axesOf(output) ?? []) space.block(`"${output.name}" is an output of the model`);
+  }
+  return {
+    graph,
+    inference,
+    contractions,
+    sizes,
+    nodes,
+    axesOf,
+    assign: (value, axes) => spaces.set(value, axes),
+  };
+}
+
+/** All places of a leaf in an axis; several where an axis holds the same channels twice. */
+export function occurrences(axis: Space, leaf: Space): Occurrence[] {
+  const { parts } = axis;
+  if (!parts) return axis.root === leaf.root ? [{ offset: 0, stride: 1, loops: [] }] : [];
+  if (parts.kind === "sum") {
+    let offset = 0;
+    return parts.spaces.flatMap((part) => {
+      const start = offset;
+      offset += part.size ?? 0;
+      return occurrences(part, leaf).map((found) => ({ ...found, offset: found.offset + start }));
+    });
+  }
+  const strides = factorStrides(parts.spaces);
+  return parts.spaces.flatMap((part, i) => {
+    const stride = strides[i]!;
+    const others = parts.spaces.flatMap((other, j) =>
+      j === i ? [] : [{ count: other.size ?? 0, stride: strides[j]! }],
+    );
+    return occurrences(part, leaf).map((found) => ({
+      offset: found.offset * stride,
+      stride: found.stride * stride,
+      loops: [...others, ...found.loops.map((loop) => ({ count: loop.count, stride: loop.stride * stride }))],
+    }));
+  });
+}
+
+function factorStrides(factors: readonly Space[]): number[] {
+  const strides: number[] = [];
+  let stride = 1;
+  for (const factor of factors.toReversed()) {
+    strides.unshift(stride);
+    stride *= factor.size ?? 0;
+  }
+  return strides;
+}
+
+/** The indices of an axis at which a leaf's index `group` stands, ascending within each occurrence. */
+export function indicesOf({ offset, stride, loops }: Occurrence, group: number): number[] {
+  return loops.reduce(
+    (starts, { count, stride: step }) =>
+      starts.flatMap((start) => Array.from({ length: count }, (_, k) => start + k * step)),
+    [offset + group * stride],
+  );
+}
+
+/** Leaf indices that are to go. */
+export type Removal = ReadonlyMap<Space, ReadonlySet<number>>;
+
+/** The size of an axis after a removal. */
+export function cutSize(axis: Space, removal: Removal): number | undefined {
+  const { parts } = axis;
+  if (!parts) return axis.size === undefined ? undefined : axis.size - (removal.get(axis.root)?.size ?? 0);
+  const sizes = parts.spaces.map((part) => cutSize(part, removal));
+  if (sizes.some((size) => size === undefined)) return undefined;
+  return sizes.reduce<number>(
+    (total, size) => (parts.kind === "sum" ? total + size! : total * size!),
+    parts.kind === "sum" ? 0 : 1,
+  );
+}
+
+/** The indices of an axis that stay, ascending; `undefined` if all do. */
+export function keptIndices(axis: Space, removal: Removal): number[] | undefined {
+  if (!axis.leaves().some((leaf) => (removal.get(leaf)?.size ?? 0) > 0)) return undefined;
+  return keep(axis, removal);
+}
+
+function keep(axis: Space, removal: Removal): number[] {
+  const { parts } = axis;
+  const size = axis.size ?? 0;
+  if (!parts) {
+    const gone = removal.get(axis.root);
+    return Array.from({ length: size }, (_, i) => i).filter((i) => !gone?.has(i));
+  }
+  if (parts.kind === "sum") {
+    let offset = 0;
+    return parts.spaces.flatMap((part) => {
+      const start = offset;
+      offset += part.size ?? 0;
+      return keep(part, removal).map((index) => start + index);
+    });
+  }
+  return parts.spaces.reduce<number[]>(
+    (outer, part) => {
+      const inner = keep(part, removal);
+      return outer.flatMap((index) => inner.map((i) => index * (part.size ?? 0) + i));
+    },
+    [0],
+  );
+}
+
+/** What to say of an axis that cannot be cut, or `undefined` if it can. */
+export function whyBlocked(leaf: Space): string | undefined {
+  if (leaf.size === undefined) return "its size is known at run time only";
+  if (leaf.size === 1) return "it has one channel only";
+  return leaf.barriers[0];
+}
+
+/** A node's name for people and sites: its own, or the name of what it writes. */
+export function nodeName(node: Node): string {
+  return node.name || (node.outputs[0]?.name ?? describeNode(node));
+}

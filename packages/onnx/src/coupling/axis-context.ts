@@ -1,0 +1,125 @@
+import { describeNode, type Node, type Value } from "../graph/graph.ts";
+import { NodeView, type Inference } from "../infer/view.ts";
+import type { Graph } from "../graph/graph.ts";
+import { type Space, unify } from "./space.ts";
+
+/** An axis of a node's input or output, as a rule sees it. */
+export interface AxisRef {
+  readonly value: Value;
+  readonly axis: number;
+  readonly space: Space;
+}
+
+/** A sum over channels: `left` and `right` are the axes that the node multiplies and adds up. */
+export interface Contraction {
+  readonly node: Node;
+  /** The data operand; input index and axis. */
+  readonly left: { readonly input: number; readonly axis: number };
+  /** The weight operand (or the second data operand of an attention product). */
+  readonly right: { readonly input: number; readonly axis: number };
+  /** The space that is summed over. */
+  readonly space: Space;
+}
+
+/** A number in the model that is the size of spaces, and follows when they are cut. */
+export type SizeUse =
+  /** Input `input` of the node lists one size per axis (`Reshape`, `Expand`, `Resize`). */
+  | { readonly kind: "shape"; readonly node: Node; readonly input: number; readonly spaces: readonly Space[] }
+  /** Sizes of the parts of `Split`. */
+  | { readonly kind: "split"; readonly node: Node; readonly spaces: readonly Space[] }
+  /** An integer attribute (`group`). */
+  | { readonly kind: "attribute"; readonly node: Node; readonly name: string; readonly space: Space }
+  /** `Slice` of one axis: what lies before and what is taken. */
+  | {
+      readonly kind: "slice";
+      readonly node: Node;
+      readonly at: number;
+      readonly before: Space;
+      readonly taken: Space;
+    };
+
+/** What rules write to. */
+export interface Findings {
+  readonly contractions: Contraction[];
+  readonly sizes: SizeUse[];
+  axesOf(value: Value): readonly Space[] | undefined;
+}
+
+/** A node while its rule ties axes together. What a rule leaves untouched is blocked afterwards. */
+export class AxisContext {
+  readonly view: NodeView;
+  readonly #findings: Findings;
+  readonly #touched = new Set<string>();
+
+  constructor(graph: Graph, node: Node, inference: Inference, findings: Findings) {
+    this.view = new NodeView(graph, node, inference);
+    this.#findings = findings;
+  }
+
+  get node(): Node {
+    return this.view.node;
+  }
+
+  /** Axes of input `index`; empty if it is left out, `undefined` if its rank is not known. */
+  input(index: number): readonly AxisRef[] | undefined {
+    return this.#refs(this.node.inputs[index]);
+  }
+
+  output(index = 0): readonly AxisRef[] | undefined {
+    return this.#refs(this.node.outputs[index]);
+  }
+
+  /** Index i here is index i there. */
+  tie(a: AxisRef | undefined, b: AxisRef | undefined): void {
+    if (!a || !b) return;
+    this.touch(a);
+    this.touch(b);
+    this.unify(a.space, b.space);
+  }
+
+  unify(a: Space, b: Space): void {
+    unify(a, b, `${describeNode(this.node)} mixes channels in a way that does not split`);
+  }
+
+  /** Nothing of this axis can be removed; `reason` is what the operator does to it. */
+  block(ref: AxisRef | undefined, reason: string): void {
+    if (!ref) return;
+    this.touch(ref);
+    if (ref.space.size !== 1) ref.space.block(`${describeNode(this.node)} ${reason}`);
+  }
+
+  /** The axis is dealt with (a broadcast axis of size 1, a contraction). */
+  touch(ref: AxisRef | undefined): void {
+    if (ref) this.#touched.add(`${ref.value.name}#${ref.axis}`);
+  }
+
+  /** The node multiplies along these two axes and sums. */
+  contract(left: AxisRef, leftInput: number, right: AxisRef, rightInput: number, space: Space): void {
+    this.touch(left);
+    this.touch(right);
+    this.#findings.contractions.push({
+      node: this.node,
+      left: { input: leftInput, axis: left.axis },
+      right: { input: rightInput, axis: right.axis },
+      space,
+    });
+  }
+
+  size(use: SizeUse): void {
+    this.#findings.sizes.push(use);
+  }
+
+  /** Blocks every axis that the rule did not speak of. */
+  finish(reason: string): void {
+    for (const value of [...this.node.inputs, ...this.node.outputs]) {
+      for (const ref of this.#refs(value) ?? []) {
+        if (!this.#touched.has(`${ref.value.name}#${ref.axis}`)) this.block(ref, reason);
+      }
+    }
+  }
+
+  #refs(value: Value | undefined): readonly AxisRef[] | undefined {
+    if (!value) return [];
+    return this.#findings.axesOf(value)?.map((space, axis) => ({ value, axis, space }));
+  }
+}

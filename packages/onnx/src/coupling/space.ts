@@ -1,0 +1,218 @@
+/**
+ * A channel space: the indices of an axis, as far as they are the same things everywhere. Axes that must be cut together
+ * share a space. A space is a leaf, a product of spaces (row-major, as a Flatten makes) or a sum of spaces (laid one after
+ * the other, as a Concat makes). Spaces are unified like terms: unifying a leaf of 768 with 12 × 64 turns the leaf into
+ * that product, so the heads of an attention layer appear by themselves.
+ *
+ * Sizes are positive. A `symbol` stands for a size that is known at run time only; such a space is never cut.
+ */
+export class Space {
+  readonly size: number | undefined;
+  readonly symbol: string | undefined;
+  #forward: Space | undefined;
+  #parts: Parts | undefined;
+  #barriers: string[] = [];
+
+  constructor(size: number | undefined, symbol?: string) {
+    this.size = size;
+    this.symbol = symbol;
+  }
+
+  /** What stands for this space after unification. */
+  get root(): Space {
+    let root: Space = this;
+    while (root.#forward) root = root.#forward;
+    // Path compression keeps long chains short.
+    let at: Space = this;
+    while (at.#forward && at.#forward !== root) [at.#forward, at] = [root, at.#forward];
+    return root;
+  }
+
+  /** How the root is made of others; `undefined` for a leaf. */
+  get parts(): Parts | undefined {
+    return this.root.#parts;
+  }
+
+  /** Why indices of this space cannot be removed; empty if they can. */
+  get barriers(): readonly string[] {
+    return this.root.#barriers;
+  }
+
+  /** Forbids removing indices of this space, or of any part of it. */
+  block(reason: string): void {
+    const root = this.root;
+    if (root.#parts) for (const part of root.#parts.spaces) part.block(reason);
+    else if (!root.#barriers.includes(reason)) root.#barriers.push(reason);
+  }
+
+  /** The distinct leaves, from the outermost to the innermost. */
+  leaves(): Space[] {
+    const found = new Set<Space>();
+    const walk = (space: Space): void => {
+      const root = space.root;
+      if (root.#parts) root.#parts.spaces.forEach(walk);
+      else found.add(root);
+    };
+    walk(this);
+    return [...found];
+  }
+
+  /** Lets a leaf be a product or a sum; its barriers pass to the parts. */
+  define(parts: Parts): void {
+    const root = this.root;
+    root.#parts = parts;
+    for (const reason of root.#barriers) for (const part of parts.spaces) part.block(reason);
+    root.#barriers = [];
+  }
+
+  /** Lets this root stand for what `other` stands for. */
+  redirect(other: Space): void {
+    const root = this.root;
+    const target = other.root;
+    if (root === target) return;
+    root.#forward = target;
+    for (const reason of root.#barriers) target.block(reason);
+    root.#barriers = [];
+  }
+}
+
+export interface Parts {
+  readonly kind: "product" | "sum";
+  readonly spaces: readonly Space[];
+}
+
+/** The row-major product of spaces; factors of size 1 drop out. */
+export function product(spaces: readonly Space[]): Space {
+  const factors = spaces.filter((space) => space.size !== 1);
+  if (factors.length === 0) return spaces[0] ?? new Space(1);
+  if (factors.length === 1) return factors[0]!;
+  const whole = new Space(sizeOfProduct(factors));
+  whole.define({ kind: "product", spaces: factors });
+  return whole;
+}
+
+/** Spaces one after the other; empty ones drop out. */
+export function sum(spaces: readonly Space[]): Space {
+  const terms = spaces.filter((space) => space.size !== 0);
+  if (terms.length === 1) return terms[0]!;
+  const whole = new Space(sizeOfSum(terms));
+  whole.define({ kind: "sum", spaces: terms });
+  return whole;
+}
+
+function sizeOfProduct(spaces: readonly Space[]): number | undefined {
+  return spaces.reduce<number | undefined>(
+    (size, space) => (size === undefined || space.size === undefined ? undefined : size * space.size),
+    1,
+  );
+}
+
+function sizeOfSum(spaces: readonly Space[]): number | undefined {
+  return spaces.reduce<number | undefined>(
+    (size, space) => (size === undefined || space.size === undefined ? undefined : size + space.size),
+    0,
+  );
+}
+
+/**
+ * Makes two spaces one: index i of the first is index i of the second. Where they do not divide into common parts, both are
+ * blocked with `reason`, which is always safe: nothing of either is removed.
+ */
+export function unify(a: Space, b: Space, reason: string): void {
+  const first = a.root;
+  const second = b.root;
+  if (first === second) return;
+  if (first.size !== second.size || first.symbol !== second.symbol) return blockBoth(first, second, reason);
+  if (!first.parts && !contains(second, first)) return first.redirect(second);
+  if (!second.parts && !contains(first, second)) return second.redirect(first);
+  if (!first.parts || !second.parts) return blockBoth(first, second, reason);
+  const kinds = `${first.parts.kind} ${second.parts.kind}`;
+  if (kinds === "product product") unifyProducts(first, second, reason);
+  else if (kinds === "sum sum") unifySums(first, second, reason);
+  else if (kinds === "product sum") unifyMixed(first, second, reason);
+  else unifyMixed(second, first, reason);
+}
+
+function blockBoth(a: Space, b: Space, reason: string): void {
+  a.block(reason);
+  b.block(reason);
+}
+
+function contains(whole: Space, part: Space): boolean {
+  const root = whole.root;
+  return root === part.root || (root.parts?.spaces.some((space) => contains(space, part)) ?? false);
+}
+
+/** The parts of one kind, with nested ones of the same kind opened. */
+function flat(space: Space, kind: Parts["kind"]): Space[] {
+  const { parts } = space.root;
+  return parts?.kind === kind ? parts.spaces.flatMap((part) => flat(part, kind)) : [space.root];
+}
+
+/** Cuts both products, from the innermost factor on, into factors of equal size. */
+function unifyProducts(first: Space, second: Space, reason: string): void {
+  const a = flat(first, "product");
+  const b = flat(second, "product");
+  while (a.length > 0 && b.length > 0) {
+    const x = a.pop()!;
+    const y = b.pop()!;
+    if (x.size === y.size && x.symbol === y.symbol) unify(x, y, reason);
+    else if (!cutFactor(x, b, y, reason) && !cutFactor(y, a, x, reason)) {
+      for (const space of [...a, x, ...b, y]) space.block(reason);
+      return;
+    }
+  }
+  first.redirect(second);
+}
+
+/** If `small` divides `large`, splits `large` into (rest × small) and unifies; `rest` goes back to the list of `large`. */
+function cutFactor(small: Space, larges: Space[], large: Space, reason: string): boolean {
+  if (small.size === undefined || large.size === undefined || large.size % small.size !== 0) return false;
+  const rest = new Space(large.size / small.size);
+  const inner = new Space(small.size);
+  unify(large, product([rest, inner]), reason);
+  unify(inner, small, reason);
+  larges.push(rest);
+  return true;
+}
+
+/** Cuts both sums, from the first term on, at the union of their borders. */
+function unifySums(first: Space, second: Space, reason: string): void {
+  const a = flat(first, "sum").toReversed();
+  const b = flat(second, "sum").toReversed();
+  while (a.length > 0 && b.length > 0) {
+    const x = a.pop()!;
+    const y = b.pop()!;
+    if (x.size === undefined || y.size === undefined) {
+      for (const space of [...a, x, ...b, y]) space.block(reason);
+      return;
+    }
+    if (x.size === y.size) unify(x, y, reason);
+    else if (x.size < y.size) b.push(cutTerm(y, x, reason));
+    else a.push(cutTerm(x, y, reason));
+  }
+  first.redirect(second);
+}
+
+/** Splits `large` into (small, rest), unifies the first and returns the rest. */
+function cutTerm(large: Space, small: Space, reason: string): Space {
+  const head = new Space(small.size);
+  const rest = new Space(large.size! - small.size!);
+  unify(large, sum([head, rest]), reason);
+  unify(head, small, reason);
+  return rest;
+}
+
+/** (P × rest) with a sum: works if every border of the sum is a whole number of `rest`s; then P is a sum itself. */
+function unifyMixed(whole: Space, added: Space, reason: string): void {
+  const [lead, ...rest] = flat(whole, "product");
+  const terms = flat(added, "sum");
+  const stride = sizeOfProduct(rest);
+  const fits =
+    stride !== undefined && terms.every((term) => term.size !== undefined && term.size % stride === 0);
+  if (!fits) return blockBoth(whole, added, reason);
+  const pieces = terms.map((term) => new Space(term.size! / stride));
+  unify(lead!, sum(pieces), reason);
+  terms.forEach((term, i) => unify(term, product([pieces[i]!, ...rest]), reason));
+  added.redirect(whole);
+}

@@ -1,0 +1,96 @@
+import type { Dim, Graph, Node, Value, ValueType } from "../graph/graph.ts";
+import { readNumbers } from "../io/tensor-data.ts";
+import { contentRules } from "./content-rules.ts";
+import { mergeDim } from "./dims.ts";
+import { shapeRules } from "./shape-rules.ts";
+import { type Inference, NodeView } from "./view.ts";
+
+/** Integer constants up to this many elements are followed through shape arithmetic. */
+const contentLimit = 4096;
+
+/** Options of `inferShapes`. */
+export interface InferOptions {
+  /** Sizes for symbolic dimensions of the graph inputs, by name: `{ batch: 1 }`. */
+  readonly dims?: Readonly<Record<string, number>>;
+}
+
+/**
+ * Types and shapes of all values, symbolic dimensions included. Follows the integer arithmetic on shapes
+ * (`Shape → Gather → Concat → Reshape`); an operator without a rule keeps what the file declares. The graph is not changed.
+ *
+ * @returns the type of each value about which something is known, and the known elements of small integer values
+ * @throws DgateError `FORMAT` for a cyclic graph
+ */
+export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inference {
+  const types = new Map<Value, ValueType>();
+  const contents = new Map<Value, readonly Dim[]>();
+  const bind = (type: ValueType): ValueType =>
+    type.shape
+      ? { ...type, shape: type.shape.map((dim) => (typeof dim === "string" ? (dims[dim] ?? dim) : dim)) }
+      : type;
+  for (const value of graph.values) {
+    if (value.data) {
+      types.set(value, { dtype: value.data.dtype, shape: value.data.shape });
+      const content = smallContent(value);
+      if (content) contents.set(value, content);
+    } else if (value.type && !graph.producer(value)) types.set(value, bind(value.type));
+  }
+  for (const node of topologicalNodes(graph)) {
+    const view = new NodeView(graph, node, { types, contents });
+    const inferred = node.domain === "" ? (shapeRules[node.op]?.(view) ?? []) : [];
+    node.outputs.forEach((value, index) => {
+      if (!value) return;
+      const declared = value.type && bind(value.type);
+      const type = mergeTypes(inferred[index], declared);
+      if (type) types.set(value, type);
+    });
+    const output = node.outputs[0];
+    const content = node.domain === "" && output ? contentOf(view) : undefined;
+    if (output && content && content.length <= contentLimit) contents.set(output, content);
+  }
+  return { types, contents };
+}
+
+/** Nodes so that each follows its producers; reorders the graph only if its own order does not do. */
+export function topologicalNodes(graph: Graph): readonly Node[] {
+  const nodes = graph.nodes();
+  const seen = new Set<Node>();
+  const ordered = nodes.every((node) => {
+    seen.add(node);
+    return node.inputs.every((value) => {
+      const producer = value && graph.producer(value);
+      return !producer || seen.has(producer);
+    });
+  });
+  if (ordered) return nodes;
+  graph.sortNodes();
+  return graph.nodes();
+}
+
+/** Inferred knowledge first; what the file declares fills the gaps. A rank that disagrees means the declaration is stale. */
+function mergeTypes(inferred: ValueType | undefined, declared: ValueType | undefined): ValueType | undefined {
+  if (!inferred || !declared) return inferred ?? declared;
+  const { shape } = inferred;
+  if (!shape) return declared.shape ? { dtype: inferred.dtype, shape: declared.shape } : inferred;
+  if (declared.shape?.length !== shape.length) return inferred;
+  return { dtype: inferred.dtype, shape: shape.map((dim, axis) => mergeDim(dim, declared.shape?.[axis])) };
+}
+
+function smallContent(value: Value): readonly number[] | undefined {
+  const { data } = value;
+  if (!data || (data.dtype !== "int64" && data.dtype !== "int32") || data.shape.length > 1) return undefined;
+  if ((data.shape[0] ?? 1) > contentLimit) return undefined;
+  return [...readNumbers(data)];
+}
+
+function contentOf(view: NodeView): readonly Dim[] | undefined {
+  const { attributes, op } = view.node;
+  if (op !== "Constant") return contentRules[op]?.(view);
+  const whole = attributes.get("value");
+  if (whole?.kind === "tensor") {
+    return smallContent({ name: "", type: undefined, data: whole.value });
+  }
+  const single = attributes.get("value_int") ?? attributes.get("value_ints");
+  if (single?.kind === "int") return [single.value];
+  return single?.kind === "ints" ? single.value : undefined;
+}
