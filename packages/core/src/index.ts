@@ -42,4 +42,18 @@ export {
   sparsityReport,
 } from "./report/site-report.ts";
 export { formatTable } from "./report/table.ts";
+export {
+  constantLambda,
+  cosineLambda,
+  type LambdaSchedule,
+  lambdaPath,
+  linearWarmup,
+  type PathInterpolation,
+} from "./schedule/lambda-schedule.ts";
+export {
+  type TargetSparsityController,
+  type TargetSparsityOptions,
+  type TargetSparsityState,
+  targetSparsityController,
+} from "./schedule/target-sparsity.ts";
 export type { TensorOps } from "./tensor-ops.ts";

@@ -1,1 +1,3 @@
-export {};
+export { decodeSafetensors, type Safetensors } from "./safetensors/decode.ts";
+export { encodeSafetensors } from "./safetensors/encode.ts";
+export type { SafetensorsDtype, SafetensorsEntry } from "./safetensors/format.ts";
