@@ -22,3 +22,5 @@ export {
   type Value,
   type ValueType,
 } from "./graph/graph.ts";
+export { openRunner, type Runner, type RunnerOptions, type RunnerValue } from "./runtime/open-runner.ts";
+export { constantOf, type Feed, numbersOf, type RunData, type RunTensor } from "./runtime/run-tensor.ts";

@@ -1,67 +1,29 @@
 import { DgateError } from "@dgate/core";
 import type { Attribute } from "./attribute.ts";
 import { printGraph } from "./print.ts";
-import type { DataType, Tensor } from "./tensor.ts";
+import type { Tensor } from "./tensor.ts";
+import { topologicalOrder } from "./topological-order.ts";
+import {
+  describeNode,
+  type ModelInfo,
+  type Node,
+  type NodeInit,
+  type Use,
+  type Value,
+  type ValueType,
+} from "./types.ts";
 
-/** A dimension: a size, a symbolic name such as `batch`, or `undefined` where nothing is known. */
-export type Dim = number | string | undefined;
-
-/** Element type and shape of a value; `shape` is absent where even the rank is unknown. */
-export interface ValueType {
-  readonly dtype: DataType;
-  readonly shape?: readonly Dim[];
-}
-
-/**
- * A value of a graph: a graph input, a node's output or an initializer (then `data` is set). Compared by identity; the
- * name is unique within its graph.
- */
-export interface Value {
-  readonly name: string;
-  type: ValueType | undefined;
-  /** The constant content of an initializer. */
-  data: Tensor | undefined;
-}
-
-/** An operator call. Compared by identity. Edges are edited through `Graph` only. */
-export interface Node {
-  readonly name: string;
-  readonly op: string;
-  /** `""` is the standard domain `ai.onnx`. */
-  readonly domain: string;
-  /** An optional input that is left out is `undefined`. */
-  readonly inputs: readonly (Value | undefined)[];
-  readonly outputs: readonly (Value | undefined)[];
-  readonly attributes: ReadonlyMap<string, Attribute>;
-}
-
-/** Where a value is used: input `index` of `node`, or graph output `index` (then `node` is absent). */
-export interface Use {
-  readonly node: Node | undefined;
-  readonly index: number;
-}
-
-/** What an ONNX file says beside its graph; carried from reader to writer. */
-export interface ModelInfo {
-  readonly irVersion: number;
-  readonly producerName: string;
-  readonly producerVersion: string;
-  /** `metadata_props`. */
-  readonly metadata: ReadonlyMap<string, string>;
-  /** Protobuf fields of the model that are not interpreted (functions, training info, unknown ones), as file bytes. */
-  readonly opaque: readonly Uint8Array[];
-}
-
-/** What a caller gives to make a node. */
-export interface NodeInit {
-  readonly op: string;
-  readonly inputs: readonly (Value | undefined)[];
-  /** Values to write, or the number of outputs to create (1 if left out). */
-  readonly outputs?: readonly (Value | undefined)[] | number;
-  readonly attributes?: Readonly<Record<string, Attribute>> | ReadonlyMap<string, Attribute>;
-  readonly name?: string;
-  readonly domain?: string;
-}
+export {
+  type Declaration,
+  describeNode,
+  type Dim,
+  type ModelInfo,
+  type Node,
+  type NodeInit,
+  type Use,
+  type Value,
+  type ValueType,
+} from "./types.ts";
 
 interface MutableNode extends Node {
   inputs: (Value | undefined)[];
@@ -69,9 +31,17 @@ interface MutableNode extends Node {
   attributes: Map<string, Attribute>;
 }
 
+interface MutableValue extends Value {
+  name: string;
+}
+
 /**
  * A dataflow graph with use–def edges. `Graph` alone holds the edges: each value knows its producer and its uses, and a
  * graph output counts as a use. Nodes are kept in the order in which they were added; `sortNodes` makes it topological.
+ *
+ * A subgraph (an attribute of If, Loop, Scan …) is a `Graph` of its own. What it takes from the graph around it are its
+ * `outer` values, found by name when the node is added; each counts as a use of the value of that name, with index −1,
+ * and follows `rename` and `replaceUses`. Edit a subgraph's outer values before adding its node, or set the attribute anew.
  *
  * @throws DgateError `GROUP` for an edit that names a value or node of another graph, `SHAPE` for a duplicate name.
  */
@@ -91,7 +61,11 @@ export class Graph {
   readonly #nodes = new Set<MutableNode>();
   readonly #producers = new Map<Value, MutableNode>();
   readonly #uses = new Map<Value, Use[]>();
+  readonly #outer = new Set<Value>();
+  readonly #captures = new Map<Node, readonly Value[]>();
   #fresh = 0;
+  /** Other fields of GraphProto (doc string, metadata, quantization annotations, unknown ones), as file bytes. */
+  extra: Uint8Array | undefined;
 
   constructor(name = "graph", opsets: Iterable<readonly [string, number]> = [["", 17]]) {
     this.name = name;
@@ -113,6 +87,16 @@ export class Graph {
   /** Values with constant content. */
   get initializers(): Value[] {
     return [...this.#values.values()].filter((value) => value.data !== undefined);
+  }
+
+  /** The inputs that a caller must feed: those without a default content. */
+  get requiredInputs(): Value[] {
+    return this.#inputs.filter((value) => value.data === undefined);
+  }
+
+  /** What a subgraph takes from the graphs around it. */
+  get outer(): Value[] {
+    return [...this.#outer];
   }
 
   /** All nodes, or those of one operator of the standard domain. A snapshot: the graph may be edited while iterating. */
@@ -139,6 +123,26 @@ export class Graph {
     return value;
   }
 
+  /** Makes an existing value a graph input too: an initializer that a caller may override, or one of an old file. */
+  declareInput(value: Value): void {
+    this.#own(value);
+    if (this.#inputs.includes(value) || this.#producers.has(value)) {
+      throw new DgateError("SHAPE", `value "${value.name}" is an input already or has a producer.`);
+    }
+    this.#inputs.push(value);
+  }
+
+  /** Removes an unused graph input. */
+  removeInput(value: Value): void {
+    this.#own(value);
+    const at = this.#inputs.indexOf(value);
+    if (at < 0 || this.uses(value).length > 0) {
+      throw new DgateError("GROUP", `input "${value.name}" cannot be removed: it is no input or still used.`);
+    }
+    this.#inputs.splice(at, 1);
+    if (!value.data) this.#forget(value);
+  }
+
   addOutput(value: Value): void {
     this.#own(value);
     this.#addUse(value, { node: undefined, index: this.#outputs.length });
@@ -149,6 +153,49 @@ export class Graph {
     const value = this.addValue(name, { dtype: data.dtype, shape: data.shape });
     value.data = data;
     return value;
+  }
+
+  /** In a subgraph: a reference to the value of this name in the graph around it. */
+  addOuter(name: string, type?: ValueType): Value {
+    const value = this.addValue(name, type);
+    this.#outer.add(value);
+    return value;
+  }
+
+  /** A sparse initializer; `sparse` is the content of its SparseTensorProto. */
+  addSparseInitializer(name: string, type: ValueType, sparse: Uint8Array): Value {
+    const value = this.addValue(name, type);
+    (value as { sparse?: Uint8Array }).sparse = sparse; // read-only outside of this class
+    return value;
+  }
+
+  /** Gives an initializer another content, and the value the type of it. */
+  setData(value: Value, data: Tensor): void {
+    this.#own(value);
+    if (this.#producers.has(value)) {
+      throw new DgateError("GROUP", `value "${value.name}" has a producer and cannot hold a constant.`);
+    }
+    value.data = data;
+    value.type = { dtype: data.dtype, shape: data.shape };
+  }
+
+  /** Gives a value another name, in the subgraphs that use it too. */
+  rename(value: Value, name: string): void {
+    this.#own(value);
+    if (value.name === name) return;
+    if (this.#values.has(name)) {
+      throw new DgateError(
+        "SHAPE",
+        `graph "${this.name}" already has a value named "${name}"; choose another name.`,
+      );
+    }
+    const before = value.name;
+    for (const { node, index } of this.uses(value)) {
+      if (node && index < 0) forEachGraph(node, (graph) => graph.#retarget(before, name));
+    }
+    this.#values.delete(before);
+    (value as MutableValue).name = name; // read-only outside of this class
+    this.#values.set(name, value);
   }
 
   /** A value without producer yet; give it to `addNode` as an output. */
@@ -190,10 +237,18 @@ export class Graph {
       inputs: [...init.inputs],
       outputs,
       attributes,
+      ...(init.extra && { extra: init.extra }),
     };
+    for (const value of node.inputs) if (value) this.#own(value);
     for (const value of outputs) {
       if (!value) continue;
       this.#own(value);
+      if (value.data || this.#outer.has(value) || this.#inputs.includes(value)) {
+        throw new DgateError(
+          "SHAPE",
+          `${describeNode(node)} writes "${value.name}", which is an input or a constant of the graph.`,
+        );
+      }
       const other = this.#producers.get(value);
       if (other)
         throw new DgateError(
@@ -204,6 +259,7 @@ export class Graph {
     }
     this.#nodes.add(node);
     node.inputs.forEach((value, index) => value && this.#addUse(value, { node, index }));
+    this.#capture(node);
     return node;
   }
 
@@ -219,10 +275,10 @@ export class Graph {
         );
       }
       this.#producers.delete(value);
-      this.#uses.delete(value);
-      this.#values.delete(value.name);
+      this.#forget(value);
     }
     held.inputs.forEach((value, index) => value && this.#dropUse(value, node, index));
+    this.#release(held);
     this.#nodes.delete(held);
   }
 
@@ -234,7 +290,7 @@ export class Graph {
     }
     const input = this.#inputs.indexOf(value);
     if (input >= 0) this.#inputs.splice(input, 1);
-    this.#values.delete(value.name);
+    this.#forget(value);
   }
 
   setInput(node: Node, index: number, value: Value | undefined): void {
@@ -250,74 +306,69 @@ export class Graph {
   }
 
   setAttribute(node: Node, name: string, attribute: Attribute | undefined): void {
-    const { attributes } = this.#ownNode(node);
-    if (attribute) attributes.set(name, attribute);
-    else attributes.delete(name);
+    const held = this.#ownNode(node);
+    if (attribute) held.attributes.set(name, attribute);
+    else held.attributes.delete(name);
+    this.#release(held);
+    this.#capture(held);
   }
 
-  /** Lets every use of `from`, graph outputs included, use `to` instead. */
+  /** Lets every use of `from`, graph outputs and subgraphs included, use `to` instead. */
   replaceUses(from: Value, to: Value): void {
+    this.#own(from);
+    this.#own(to);
+    if (from === to) return;
     for (const { node, index } of this.uses(from).slice()) {
-      if (node) this.setInput(node, index, to);
-      else {
+      if (!node) {
         this.#dropUse(from, undefined, index);
         this.#outputs[index] = to;
         this.#addUse(to, { node: undefined, index });
+      } else if (index >= 0) {
+        this.setInput(node, index, to);
+      } else {
+        forEachGraph(node, (graph) => graph.#retarget(from.name, to.name));
+        const held = this.#ownNode(node);
+        this.#release(held);
+        this.#capture(held);
       }
     }
+  }
+
+  /** The nodes in the order that `sortNodes` makes, without touching the graph. Throws as it does. */
+  sorted(): readonly Node[] {
+    return topologicalOrder(this.nodes(), (node) => this.#producersOf(node), this.name);
   }
 
   /**
-   * Orders the nodes so that each follows its producers; ties keep the order of before.
+   * Orders the nodes so that each follows its producers. A graph in such an order keeps it; else a node moves no further
+   * than its producers ask for.
    * @throws DgateError `FORMAT` naming a node on a cycle.
    */
   sortNodes(): void {
-    const waiting = new Map<MutableNode, number>();
-    for (const node of this.#nodes) {
-      const producers = new Set(node.inputs.flatMap((value) => (value && this.#producers.get(value)) ?? []));
-      waiting.set(node, producers.size);
-    }
-    const sorted = [...this.#nodes].filter((node) => waiting.get(node) === 0);
-    for (let i = 0; i < sorted.length; i++) {
-      const consumers = new Set(
-        sorted[i]!.outputs.flatMap((value) => (value ? this.uses(value) : [])).flatMap(
-          (use) => use.node ?? [],
-        ),
-      );
-      for (const consumer of consumers) {
-        const held = this.#ownNode(consumer);
-        const left = waiting.get(held)! - 1;
-        waiting.set(held, left);
-        if (left === 0) sorted.push(held);
-      }
-    }
-    if (sorted.length < this.#nodes.size) {
-      const stuck = [...this.#nodes].find((node) => waiting.get(node)! > 0)!;
-      throw new DgateError(
-        "FORMAT",
-        `graph "${this.name}" has a cycle through ${describeNode(stuck)}; an ONNX graph must be acyclic.`,
-      );
-    }
+    const held = this.sorted().map((node) => this.#ownNode(node));
     this.#nodes.clear();
-    for (const node of sorted) this.#nodes.add(node);
+    for (const node of held) this.#nodes.add(node);
   }
 
-  /** A deep copy that shares only the immutable tensors. */
+  /** A deep copy, subgraphs included, that shares only the immutable tensors and types. */
   clone(): Graph {
     const copy = new Graph(this.name, this.opsets);
     copy.info = this.info;
+    copy.extra = this.extra;
     copy.#fresh = this.#fresh;
     const twin = new Map<Value, Value>();
     for (const value of this.#values.values()) {
-      const fresh = copy.addValue(value.name, value.type);
-      fresh.data = value.data;
+      const fresh: Value = { ...value };
+      copy.#values.set(fresh.name, fresh);
+      if (this.#outer.has(value)) copy.#outer.add(fresh);
       twin.set(value, fresh);
     }
     const map = (value: Value | undefined): Value | undefined => value && twin.get(value);
-    for (const input of this.#inputs) copy.#inputs.push(twin.get(input)!);
     for (const node of this.#nodes) {
-      copy.addNode({ ...node, inputs: node.inputs.map(map), outputs: node.outputs.map(map) });
+      const attributes = new Map([...node.attributes].map(([name, value]) => [name, cloneAttribute(value)]));
+      copy.addNode({ ...node, attributes, inputs: node.inputs.map(map), outputs: node.outputs.map(map) });
     }
+    for (const input of this.#inputs) copy.#inputs.push(twin.get(input)!);
     for (const output of this.#outputs) copy.addOutput(twin.get(output)!);
     return copy;
   }
@@ -325,6 +376,50 @@ export class Graph {
   /** One node a line, with types and names. */
   toString(): string {
     return printGraph(this);
+  }
+
+  #producersOf(node: Node): Node[] {
+    const read = [...node.inputs, ...(this.#captures.get(node) ?? [])];
+    return read.flatMap((value) => (value && this.#producers.get(value)) ?? []);
+  }
+
+  /** Counts the uses that the subgraphs of a node make of this graph's values. */
+  #capture(node: MutableNode): void {
+    const captured = new Set<Value>();
+    forEachGraph(node, (graph) => {
+      for (const { name, type } of graph.outer)
+        captured.add(this.#values.get(name) ?? this.addOuter(name, type));
+    });
+    if (captured.size === 0) return;
+    this.#captures.set(node, [...captured]);
+    for (const value of captured) this.#addUse(value, { node, index: -1 });
+  }
+
+  #release(node: MutableNode): void {
+    for (const value of this.#captures.get(node) ?? []) this.#dropUse(value, node, -1);
+    this.#captures.delete(node);
+  }
+
+  /** In a subgraph: lets the outer value `from` refer to `to` instead. */
+  #retarget(from: string, to: string): void {
+    const value = this.#values.get(from);
+    if (!value || !this.#outer.has(value)) return;
+    const other = this.#values.get(to);
+    if (!other) return this.rename(value, to);
+    if (!this.#outer.has(other)) {
+      throw new DgateError(
+        "GROUP",
+        `subgraph "${this.name}" has a value "${to}" of its own, which would hide the outer one; rename it first.`,
+      );
+    }
+    this.replaceUses(value, other);
+    this.#outer.delete(value);
+    this.#forget(value);
+  }
+
+  #forget(value: Value): void {
+    this.#uses.delete(value);
+    this.#values.delete(value.name);
   }
 
   #own(value: Value): void {
@@ -354,7 +449,10 @@ export class Graph {
   }
 }
 
-/** `MatMul "/layer.0/query/MatMul"`, for messages. */
-export function describeNode(node: Node): string {
-  return `${node.domain ? `${node.domain}.` : ""}${node.op} "${node.name || (node.outputs[0]?.name ?? "")}"`;
+function forEachGraph(node: Node, visit: (graph: Graph) => void): void {
+  for (const attribute of node.attributes.values()) if (attribute.kind === "graph") visit(attribute.value);
+}
+
+function cloneAttribute(attribute: Attribute): Attribute {
+  return attribute.kind === "graph" ? { ...attribute, value: attribute.value.clone() } : attribute;
 }

@@ -1,11 +1,13 @@
 import type { Attribute } from "./attribute.ts";
-import type { Graph, Value } from "./graph.ts";
+import type { Graph } from "./graph.ts";
+import type { Value } from "./types.ts";
 
 /** One node a line: `%y: float32[batch, 10] = Gemm(%x, %w, %b) {transB: 1}`; inputs first, outputs last. */
 export function printGraph(graph: Graph): string {
   const opsets = [...graph.opsets].map(([domain, version]) => `${domain || "ai.onnx"} ${version}`).join(", ");
   const lines = [`graph "${graph.name}" (${opsets})`];
   for (const input of graph.inputs) lines.push(`  input ${printValue(input)}`);
+  for (const value of graph.outer) lines.push(`  outer ${printValue(value)}`);
   for (const value of graph.initializers) lines.push(`  const ${printValue(value)}`);
   for (const node of graph.nodes()) {
     const outputs = node.outputs.map((value) => (value ? printValue(value) : "_")).join(", ");
@@ -37,7 +39,7 @@ function printAttribute(attribute: Attribute): string {
     case "tensor":
       return `${attribute.value.dtype}[${attribute.value.shape.join(", ")}]`;
     case "graph":
-      return `graph "${attribute.value.name}"`;
+      return `{\n${String(attribute.value).replaceAll(/^/gm, "    ")}\n  }`;
     case "opaque":
       return `${attribute.bytes.length} bytes`;
     default:

@@ -1,0 +1,158 @@
+import { DgateError } from "@dgate/core";
+import type { Dim } from "../graph/graph.ts";
+import type { DataType } from "../graph/tensor.ts";
+import {
+  firstLine,
+  importOrt,
+  isNode,
+  type OrtModule,
+  type OrtSession,
+  type OrtSessionOptions,
+} from "./ort-module.ts";
+import { dataTypeNamed, type Feed, fromOrt, type RunTensor, toOrt } from "./run-tensor.ts";
+
+/** An input or output of a loaded model; type and shape are absent where the runtime does not tell them. */
+export interface RunnerValue {
+  readonly name: string;
+  readonly dtype?: DataType;
+  readonly shape?: readonly Dim[];
+}
+
+/** A loaded model. Runs are done one after the other, in the order of the calls. */
+export interface Runner {
+  /** Those that must be fed; inputs with a default in the file may be fed too. */
+  readonly inputs: readonly RunnerValue[];
+  readonly outputs: readonly RunnerValue[];
+  /**
+   * Runs the model once; outputs by name.
+   * @throws DgateError `OPTION` for a missing or unknown input, `SHAPE` or `DATA` for content that does not fit,
+   * `CHECK` if the runtime fails.
+   */
+  run(feeds: Readonly<Record<string, Feed>>): Promise<Record<string, RunTensor>>;
+  /** Frees the runtime's memory; a second call does nothing. */
+  dispose(): Promise<void>;
+}
+
+/** Options of `openRunner`. */
+export interface RunnerOptions {
+  /** `node`: onnxruntime-node; `web`: onnxruntime-web's WASM, in Node too. By default `node` where there is Node. */
+  readonly runtime?: "node" | "web";
+  /** Threads of one run. The web runtime fixes them at the first model of a process. */
+  readonly threads?: number;
+  /** More options of `InferenceSession.create`. */
+  readonly session?: OrtSessionOptions;
+}
+
+/**
+ * Loads a model into the user's onnxruntime.
+ *
+ * @param bytes an ONNX file
+ * @throws DgateError `MISSING_PACKAGE` if the runtime is not installed, `FORMAT` if it refuses the model.
+ */
+export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {}): Promise<Runner> {
+  const { runtime = isNode() ? "node" : "web", threads = 1, session: more = {} } = options;
+  if (!Number.isInteger(threads) || threads < 1) {
+    throw new DgateError("OPTION", `openRunner: threads must be an integer ≥ 1, got ${threads}.`);
+  }
+  const ort = runtime === "node" ? await importNodeOrt() : await importWebOrt();
+  if (runtime === "web") ort.env.wasm.numThreads = threads;
+  const session = await createSession(ort, bytes, {
+    executionProviders: [runtime === "node" ? "cpu" : "wasm"],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    logSeverityLevel: 3,
+    ...more,
+  });
+  return runnerOf(ort, session);
+}
+
+// Names in variables keep bundlers from packing a runtime that the page does not use.
+const nodePackage = "onnxruntime-node";
+const webPackage = "onnxruntime-web";
+
+const importNodeOrt = (): Promise<OrtModule> =>
+  importOrt(nodePackage, () => import(/* @vite-ignore */ nodePackage));
+const importWebOrt = (): Promise<OrtModule> =>
+  importOrt(webPackage, () => import(/* @vite-ignore */ webPackage));
+
+let lastCreation: Promise<unknown> = Promise.resolve();
+
+/** Creates sessions one at a time: the WASM runtime refuses a second start while the first is under way. */
+export async function createSession(
+  ort: OrtModule,
+  bytes: Uint8Array,
+  options: OrtSessionOptions,
+): Promise<OrtSession> {
+  const creation = lastCreation.then(() => ort.InferenceSession.create(bytes, options));
+  lastCreation = creation.catch(() => undefined);
+  try {
+    return await creation;
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new DgateError("FORMAT", `onnxruntime refuses the model: ${firstLine(text)}`, { cause });
+  }
+}
+
+/** A session behind the `Runner` interface. */
+export function runnerOf(ort: OrtModule, session: OrtSession): Runner {
+  const inputs = describe(session.inputNames, session.inputMetadata);
+  const outputs = describe(session.outputNames, session.outputMetadata);
+  const types = new Map(inputs.map(({ name, dtype }) => [name, dtype]));
+  let last: Promise<unknown> = Promise.resolve();
+  let released = false;
+
+  const runOnce = async (feeds: Readonly<Record<string, Feed>>): Promise<Record<string, RunTensor>> => {
+    if (released) throw new DgateError("OPTION", "run: the model was disposed; load it again.");
+    checkNames(inputs, feeds);
+    const given = Object.entries(feeds).map(([name, feed]) => [
+      name,
+      toOrt(ort, name, feed, types.get(name)),
+    ]);
+    try {
+      const results = await session.run(Object.fromEntries(given));
+      return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, fromOrt(name, value)]));
+    } catch (cause) {
+      if (cause instanceof DgateError) throw cause;
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw new DgateError("CHECK", `onnxruntime cannot run the model: ${firstLine(text)}`, { cause });
+    }
+  };
+
+  return {
+    inputs,
+    outputs,
+    run(feeds) {
+      const result = last.then(() => runOnce(feeds));
+      last = result.catch(() => undefined);
+      return result;
+    },
+    async dispose() {
+      if (released) return;
+      released = true;
+      await last;
+      await session.release();
+    },
+  };
+}
+
+function describe(names: readonly string[], infos: OrtSession["inputMetadata"]): RunnerValue[] {
+  return names.map((name, i) => {
+    const info = infos?.[i];
+    const dtype = dataTypeNamed(info?.type);
+    if (!info?.isTensor || !dtype) return { name };
+    // An unknown dimension comes as an empty name or as −1.
+    const shape = info.shape?.map((dim) => (dim === "" || dim === -1 ? undefined : dim));
+    return { name, dtype, ...(shape && { shape }) };
+  });
+}
+
+function checkNames(inputs: readonly RunnerValue[], feeds: Readonly<Record<string, Feed>>): void {
+  const names = inputs.map(({ name }) => name);
+  const missing = names.find((name) => !Object.hasOwn(feeds, name));
+  if (missing !== undefined) {
+    throw new DgateError(
+      "OPTION",
+      `run: input "${missing}" is not fed; the model takes ${names.join(", ")}, given are ${Object.keys(feeds).join(", ") || "none"}.`,
+    );
+  }
+}

@@ -1,0 +1,79 @@
+import { DgateError } from "@dgate/core";
+
+/** A tensor of an onnxruntime package, as far as it is used here. */
+export interface OrtTensor {
+  readonly type: string;
+  readonly dims: readonly number[];
+  readonly data: ArrayBufferView | readonly string[];
+  dispose?(): void;
+}
+
+/** What a session says about one input or output (onnxruntime 1.22 and later). */
+export interface OrtValueInfo {
+  readonly name: string;
+  readonly isTensor: boolean;
+  readonly type?: string;
+  readonly shape?: readonly (number | string)[];
+}
+
+/** An inference session of an onnxruntime package, as far as it is used here. */
+export interface OrtSession {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  readonly inputMetadata?: readonly OrtValueInfo[];
+  readonly outputMetadata?: readonly OrtValueInfo[];
+  run(feeds: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>>;
+  release(): Promise<void>;
+}
+
+/** Options of `InferenceSession.create` that are set here; callers may add any other. */
+export type OrtSessionOptions = Readonly<Record<string, unknown>>;
+
+/**
+ * The part of onnxruntime-node and onnxruntime-web that is used here. Written down as an interface, so that every version
+ * from 1.17 on fits and this package's types need neither of them.
+ */
+export interface OrtModule {
+  readonly Tensor: new (type: string, data: unknown, dims: readonly number[]) => OrtTensor;
+  readonly InferenceSession: {
+    create(model: Uint8Array, options?: OrtSessionOptions): Promise<OrtSession>;
+  };
+  readonly env: {
+    readonly versions?: { readonly common?: string };
+    readonly wasm: { numThreads?: number; wasmPaths?: unknown };
+    logLevel?: string;
+  };
+}
+
+/** True in Node, Bun, Deno and Electron's main process; false in pages and workers. */
+export function isNode(): boolean {
+  return typeof process === "object" && typeof process.versions?.node === "string";
+}
+
+/**
+ * Imports an onnxruntime package of the user.
+ * @throws DgateError `MISSING_PACKAGE` with the install line if it is not there or does not load.
+ */
+export async function importOrt(name: string, load: () => Promise<unknown>): Promise<OrtModule> {
+  try {
+    return unwrap(await load());
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const absent = text.includes(name) && /cannot find|not found|failed to resolve/i.test(text);
+    const why = absent ? "is not installed" : `does not load (${firstLine(text)})`;
+    throw new DgateError("MISSING_PACKAGE", `${name} ${why}; install it with: npm install ${name}`, {
+      cause,
+    });
+  }
+}
+
+/** CommonJS packages come as `{ default: module }` from some loaders. */
+function unwrap(module: unknown): OrtModule {
+  const found = module as OrtModule & { readonly default?: OrtModule }; // checked by the property reads below
+  return found.InferenceSession ? found : found.default!;
+}
+
+/** The first line of a message: onnxruntime's errors carry whole stacks of C++. */
+export function firstLine(text: string): string {
+  return text.split("\n", 1)[0]!.slice(0, 300);
+}
