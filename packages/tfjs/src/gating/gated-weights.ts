@@ -1,0 +1,229 @@
+import {
+  balancedFactors,
+  DgateError,
+  defineGroups,
+  type Factors,
+  frozenPenalty,
+  type GroupLayout,
+  type GroupMember,
+  type GroupSet,
+  gateProduct,
+  type InitialScheme,
+  initialFactors,
+  randomGenerator,
+  smoothPenalty,
+  smoothPenaltyGradient,
+} from "@dgate/core";
+import * as tf from "@tensorflow/tfjs";
+import { applyGates } from "./apply-gates.ts";
+import type { GatedSpec, SiteSpec } from "./select-sites.ts";
+import type { SiteKind, WeightName } from "./site.ts";
+import { tensorOps } from "./tensor-ops.ts";
+
+/** The primary weights ω of a gated layer, by name. */
+export type Primaries = ReadonlyMap<WeightName, tf.LayerVariable>;
+
+/** One site of a gated layer with its variables. */
+export interface LayerSite {
+  readonly spec: SiteSpec;
+  /** Members are named by their weights. */
+  readonly set: GroupSet;
+  /** The D − 1 gates as one variable `[D − 1, groups]`: fewer updates for the optimiser. */
+  readonly gates: tf.LayerVariable;
+}
+
+/** A part of the penalty: the primary weights that `set` names, and the gates of one site. */
+interface PenaltyTerm {
+  readonly site: LayerSite;
+  /** Members whose ω no earlier term penalises; none if a site shares all of them. */
+  readonly set: GroupSet | undefined;
+}
+
+/**
+ * The factors of one layer's weights. With several sites on one weight, `w = ω · Π (gates of every site)`; ω is
+ * penalised once, so that each site is balanced, and obeys the laws of gating, as if the other gates belonged to the
+ * network.
+ */
+export class GatedWeights {
+  readonly sites: readonly LayerSite[];
+  readonly #depth: number;
+  readonly #primaries: Primaries;
+  readonly #terms: readonly PenaltyTerm[];
+
+  /** @param addGates makes a variable of ones for a site's gates */
+  constructor(
+    { depth, weights, sites }: GatedSpec,
+    layer: string,
+    primaries: Primaries,
+    addGates: (kind: SiteKind, shape: [number, number]) => tf.LayerVariable,
+  ) {
+    this.#depth = depth;
+    this.#primaries = primaries;
+    this.sites = sites.map((spec) => {
+      const set = defineGroups(memberGroups(spec, layer, primaries), { weights });
+      return { spec, set, gates: addGates(spec.kind, [depth - 1, set.groups]) };
+    });
+    const seen = new Set<string>();
+    this.#terms = this.sites.map((site) => {
+      const fresh = site.set.members.filter(({ name }) => !seen.has(name));
+      for (const { name } of fresh) seen.add(name);
+      const all = fresh.length === site.set.members.length;
+      return {
+        site,
+        set: all ? site.set : fresh.length > 0 ? defineGroups(fresh, { weights: "none" }) : undefined,
+      };
+    });
+  }
+
+  /** Whether the layer has a site of this kind. */
+  has(kind: SiteKind): boolean {
+    return this.sites.some(({ spec }) => spec.kind === kind);
+  }
+
+  /** Πγ of one site, `[groups]`. */
+  product(kind: SiteKind): tf.Tensor {
+    const site = this.sites.find(({ spec }) => spec.kind === kind);
+    if (!site) throw new Error(`unreachable: no site of kind ${kind}`);
+    return gateProduct(tensorOps, tf.unstack(site.gates.read()));
+  }
+
+  /**
+   * `w = ω · Πγ` of every gated weight, in tensors of the caller's `tf.tidy`; leaves out the kernel's gates of the site
+   * `except`, if given.
+   */
+  collapsed(except?: SiteKind): Map<WeightName, tf.Tensor> {
+    const weights = new Map<WeightName, tf.Tensor>();
+    for (const { spec, set } of this.sites) {
+      const product = this.product(spec.kind);
+      for (const { weight, layout } of membersOf(spec, set)) {
+        if (spec.kind === except && weight !== "bias") continue;
+        weights.set(weight, applyGates(weights.get(weight) ?? this.#read(weight), layout, product));
+      }
+    }
+    return weights;
+  }
+
+  /** Smooth penalty of all sites. */
+  penalty(lambda: number): tf.Scalar {
+    return tf.tidy(() => {
+      const terms = this.#terms.map((term) => this.#termOf(term, lambda));
+      return terms.reduce((a, b) => tf.add(a, b)).asScalar();
+    });
+  }
+
+  #termOf({ site, set }: PenaltyTerm, lambda: number): tf.Tensor {
+    if (!set) {
+      // The site's ω is penalised by another term: what is left is (λ/D)·Σγ².
+      const share = (lambda * (this.#depth - 1)) / this.#depth;
+      return frozenPenalty(tensorOps, tf.unstack(site.gates.read()), share);
+    }
+    const names = set.members.map(({ name }) => name as WeightName);
+    return penaltyOperation(set, lambda)(...names.map((name) => this.#read(name)), site.gates.read());
+  }
+
+  /** The factors of one site as they stand: its ω and its gates. */
+  factors({ set, gates }: LayerSite): Factors<tf.Tensor> {
+    const primary = set.members.map(({ name }) => this.#read(name as WeightName));
+    return { primary, gates: tf.unstack(gates.read()) };
+  }
+
+  /** Sets the gates so that the weights are (`variance-matched`: have the variance of) what the primaries hold now. */
+  initialise(scheme: InitialScheme, seed: number): void {
+    if (scheme === "ones") return;
+    tf.tidy(() => {
+      if (scheme === "variance-matched") for (const site of this.sites) this.#drawFactors(site, seed);
+      else this.#balance();
+    });
+  }
+
+  /** Balances the sites in turn. Each turn lowers the penalty of the same weights, which is convex in log γ. */
+  #balance(): void {
+    const rounds = this.sites.length > 1 ? 40 : 1;
+    for (let round = 0; round < rounds; round += 1) {
+      for (const site of this.sites) {
+        const { primary, gates } = this.factors(site);
+        const product = gateProduct(tensorOps, gates);
+        const weights = membersOf(site.spec, site.set).map(({ layout }, m) =>
+          applyGates(primary[m]!, layout, product),
+        );
+        const factors = balancedFactors(tensorOps, site.set, weights, this.#depth);
+        const norm = factors.gates[0]!;
+        const dead = tf.equal(norm, 0);
+        // A group of zeros would stay zero for ever with gates of zero: one lets it learn.
+        const learnable = tf.where(dead, tf.onesLike(norm), norm);
+        this.#write(site, { primary: factors.primary, gates: factors.gates.map(() => learnable) });
+      }
+    }
+  }
+
+  #drawFactors(site: LayerSite, seed: number): void {
+    const { set } = site;
+    const weights = set.members.map(({ name }) => this.#read(name as WeightName).dataSync() as Float32Array);
+    const random = randomGenerator(seed);
+    const drawn = initialFactors(set, weights, { depth: this.#depth, scheme: "variance-matched", random });
+    this.#write(site, {
+      primary: set.members.map(({ shape }, m) => tf.tensor(drawn.primary[m]!, [...shape])),
+      gates: drawn.gates.map((gate) => tf.tensor1d(gate)),
+    });
+  }
+
+  #write({ set, gates }: LayerSite, factors: Factors<tf.Tensor>): void {
+    set.members.forEach(({ name }, m) => this.#variable(name as WeightName).write(factors.primary[m]!));
+    gates.write(tf.stack([...factors.gates]));
+  }
+
+  #read(weight: WeightName): tf.Tensor {
+    return this.#variable(weight).read();
+  }
+
+  #variable(weight: WeightName): tf.LayerVariable {
+    const variable = this.#primaries.get(weight);
+    if (!variable) throw new Error(`unreachable: no weight ${weight}`);
+    return variable;
+  }
+}
+
+/** Smooth penalty as one operation of the tape; its derivative is core's, a few operations instead of autodiff's many. */
+function penaltyOperation(set: GroupSet, lambda: number): (...factors: tf.Tensor[]) => tf.Tensor {
+  return tf.customGrad((...args) => {
+    const save = args.at(-1) as tf.GradSaveFunc;
+    const tensors = args.slice(0, -1) as tf.Tensor[];
+    save(tensors);
+    const value = smoothPenalty(tensorOps, set, split(tensors), lambda);
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
+      const { primary, gates } = smoothPenaltyGradient(tensorOps, set, split(saved), tf.mul(dy, lambda));
+      return [...primary, tf.stack([...gates])];
+    };
+    return { value, gradFunc };
+  });
+}
+
+/** Primary weights and, last, the stacked gates. */
+function split(tensors: readonly tf.Tensor[]): Factors<tf.Tensor> {
+  return { primary: tensors.slice(0, -1), gates: tf.unstack(tensors.at(-1)!) };
+}
+
+function membersOf(
+  spec: SiteSpec,
+  set: GroupSet,
+): { readonly weight: WeightName; readonly layout: GroupLayout }[] {
+  return spec.members.map(({ weight }, m) => ({ weight, layout: set.members[m]!.layout }));
+}
+
+function memberGroups({ kind, members }: SiteSpec, layer: string, primaries: Primaries): GroupMember[] {
+  return members.map(({ weight, axis, blockSize }) => {
+    const shape = primaries.get(weight)?.shape;
+    if (!shape?.every((size) => size !== null)) {
+      throw new DgateError(
+        "GROUP",
+        `layer "${layer}": site ${kind} needs the weight "${weight}", which is not there.`,
+      );
+    }
+    return { name: weight, shape: shape as number[], layout: layoutOf(axis, blockSize) };
+  });
+}
+
+function layoutOf(axis: number, blockSize: number): GroupLayout {
+  if (axis < 0) return { kind: "tensor" };
+  return blockSize > 1 ? { kind: "blocks", axis, blockSize } : { kind: "axis", axis };
+}
