@@ -1,1 +1,1 @@
-export {};
+export { registerWasmKernels } from "./wasm/register.ts";
