@@ -137,5 +137,6 @@ function timesLambda<T>(ops: TensorOps<T>, x: T, lambda: number | T, factor: num
     checkNumber("penalty", "lambda", lambda, 0);
     return ops.scale(x, lambda * factor);
   }
-  return ops.mul(factor === 1 ? x : ops.scale(x, factor), lambda);
+  // The factor goes to the scalar, not through x once more.
+  return ops.mul(x, factor === 1 ? lambda : ops.scale(lambda, factor));
 }
