@@ -1,0 +1,266 @@
+import type { EpochRecord, TrainDocument } from "../train/document.ts";
+import { axis, type Chart, frame, ink } from "./svg.ts";
+
+type Series = Record<string, unknown>;
+
+/** Colours by depth, distinct for colour-blind readers on light and dark paper. */
+const depthColours: Readonly<Record<number, string>> = {
+  1: "#a855f7",
+  2: "#2f81f7",
+  3: "#e3742f",
+  4: "#12a594",
+};
+const DENSE = "#8b949e";
+const DEAD = "#d1495b";
+/** At most so many lines per plot of group norms. */
+const MOST_LINES = 120;
+
+const colourOf = (run: TrainDocument): string =>
+  run.settings.method === "direct" ? depthColours[1]! : (depthColours[run.depth] ?? "#c026d3");
+
+/** `D = 3`, or what else the run is. */
+export function nameOf(run: TrainDocument): string {
+  if (run.settings.method === "direct") return "direct L2,1";
+  return run.settings.method === "dense" ? "dense" : `D = ${run.depth}`;
+}
+
+const line = (name: string, data: readonly (readonly [number, number])[], rest: Series = {}): Series => ({
+  type: "line",
+  name,
+  data,
+  symbol: "none",
+  ...rest,
+});
+
+const epochAxis = axis("epoch", { type: "value", nameGap: 26, minInterval: 1, min: 0 });
+
+/** Norms of the groups of one run over the epochs, each relative to the largest of its site, dead ones apart. */
+export function normsChart(run: TrainDocument): Chart {
+  const lines = run.sites.flatMap(({ site, norms, threshold }) => {
+    const position = run.history[0]!.sites.findIndex((record) => record.site === site);
+    return norms.map((norm, group) => ({
+      dead: norm <= threshold,
+      last: norm / Math.max(...norms),
+      points: run.history.map((record) => [record.epoch, relativeNorm(record, position, group)] as const),
+    }));
+  });
+  const shown = spread(
+    lines.toSorted((a, b) => a.last - b.last),
+    MOST_LINES,
+  );
+  const relative = run.settings.threshold;
+  const dead = lines.filter((entry) => entry.dead).length;
+  const series = shown.map((entry) =>
+    line(entry.dead ? "dead" : "kept", entry.points, {
+      lineStyle: { width: 1, opacity: 0.55, color: entry.dead ? DEAD : colourOf(run) },
+      itemStyle: { color: entry.dead ? DEAD : colourOf(run) },
+    }),
+  );
+  return {
+    title: `Group norms, ${nameOf(run)}`,
+    caption:
+      `‖w_j‖ over the largest of its site: ${dead} of ${lines.length} groups fall under ${relative} (dashed) and are removed.` +
+      (lines.length > MOST_LINES ? ` ${MOST_LINES} of them are drawn, evenly by rank.` : ""),
+    option: {
+      ...frame,
+      xAxis: epochAxis,
+      yAxis: axis("‖w_j‖ / largest", { type: "log", nameGap: 44, min: 1e-6, max: 1 }),
+      series: [...series, line("threshold", lastEpochLine(run, relative), dashed(ink.text))],
+    },
+  };
+}
+
+const relativeNorm = (record: EpochRecord, site: number, group: number): number => {
+  const { norms } = record.sites[site]!;
+  return Math.max(norms[group]! / Math.max(...norms), 1e-6);
+};
+
+const lastEpochLine = (run: TrainDocument, y: number): [number, number][] => [
+  [0, y],
+  [run.history.at(-1)!.epoch, y],
+];
+
+const dashed = (colour: string): Series => ({
+  lineStyle: { width: 1.5, type: "dashed", color: colour },
+  itemStyle: { color: colour },
+});
+
+/** `count` of the entries, evenly spaced. */
+function spread<T>(entries: readonly T[], count: number): readonly T[] {
+  if (entries.length <= count) return entries;
+  return Array.from(
+    { length: count },
+    (_, i) => entries[Math.round((i * (entries.length - 1)) / (count - 1))]!,
+  );
+}
+
+/** Active groups per epoch, all runs. */
+export function activeChart(runs: readonly TrainDocument[]): Chart {
+  const active = (record: EpochRecord): number => record.sites.reduce((sum, site) => sum + site.active, 0);
+  return {
+    title: "Active groups",
+    caption: `Groups above the threshold after each epoch, of ${runs[0]!.groups.total}.`,
+    option: {
+      ...frame,
+      xAxis: epochAxis,
+      yAxis: axis("active groups", { type: "value", nameGap: 44, min: 0 }),
+      series: runs.map((run) => runLine(run, active)),
+    },
+  };
+}
+
+/** Accuracy per epoch, all runs and the dense network. */
+export function accuracyChart(runs: readonly TrainDocument[], dense?: TrainDocument): Chart {
+  const all = dense ? [dense, ...runs] : runs;
+  const values = all.flatMap((run) => run.history.slice(1).map((record) => record.accuracy));
+  const floor = Math.max(0, Math.floor(10 * (2 * median(values) - 1 - 0.05)) / 10);
+  return {
+    title: runs[0]!.metric === "r2" ? "R² on the test rows" : "Test accuracy",
+    caption:
+      "Of the whole gated network after each epoch; every run has the same steps, optimiser and schedule.",
+    option: {
+      ...frame,
+      xAxis: epochAxis,
+      yAxis: axis(runs[0]!.metric === "r2" ? "R²" : "accuracy", {
+        type: "value",
+        nameGap: 44,
+        min: floor,
+        max: 1,
+      }),
+      series: all.map((run) => runLine(run, (record) => Math.max(record.accuracy, floor))),
+    },
+  };
+}
+
+const runLine = (run: TrainDocument, value: (record: EpochRecord) => number): Series => {
+  const colour = run.settings.method === "dense" ? DENSE : colourOf(run);
+  return line(
+    nameOf(run),
+    run.history.map((record) => [record.epoch, value(record)] as const),
+    { lineStyle: { width: 2, color: colour }, itemStyle: { color: colour } },
+  );
+};
+
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+
+/** Gap and imbalance of one run beside the law of gradient flow, exp(−4λt/D). */
+export function gapChart(run: TrainDocument): Chart {
+  const records = run.history.filter((record) => record.sites.length > 0);
+  const imbalance = records.map(
+    (record) => [record.time, Math.max(...record.sites.map((site) => site.imbalance))] as const,
+  );
+  const gap = records.map(
+    (record) => [record.time, record.sites.reduce((sum, site) => sum + site.gap, 0)] as const,
+  );
+  const start = imbalance.find(([, value]) => value > 0) ?? [0, 1];
+  const theory = records.map(({ time }) => {
+    const decay = Math.exp((-4 * run.lambda * (time - start[0])) / run.depth);
+    return [time, start[1] * decay] as const;
+  });
+  const positive = (points: readonly (readonly [number, number])[]) =>
+    points.filter(([, value]) => value > 1e-12);
+  const strong = (colour: string): Series => ({
+    lineStyle: { width: 2, color: colour },
+    itemStyle: { color: colour },
+  });
+  return {
+    title: `Gap and imbalance, ${nameOf(run)}`,
+    caption:
+      "Largest |‖ω‖² − γ²| and smooth minus sparse penalty against t = Σ rate / (1 − momentum). Gradient flow gives exp(−4λt/D) " +
+      "(dashed); the noise of single steps holds the imbalance up in the end. The gap is of second order in it.",
+    option: {
+      ...frame,
+      xAxis: axis("t", { type: "value", nameGap: 26, min: 0 }),
+      yAxis: axis("", { type: "log" }),
+      series: [
+        line("imbalance", positive(imbalance), strong(colourOf(run))),
+        line("gap", positive(gap), strong(DENSE)),
+        line("exp(−4λt/D)", positive(theory), dashed(ink.text)),
+      ],
+    },
+  };
+}
+
+/** Accuracy of the written models against their size. */
+export function sizeChart(runs: readonly TrainDocument[], dense?: TrainDocument): Chart {
+  const point = (name: string, colour: string, parameters: number, accuracy: number): Series => ({
+    type: "scatter",
+    name,
+    data: [[parameters / 1000, 100 * accuracy]],
+    symbolSize: 14,
+    itemStyle: { color: colour },
+    label: { show: true, position: "bottom", formatter: name, color: ink.text, fontSize: 11 },
+  });
+  const points = runs
+    .filter((run) => run.accuracy.pruned !== null)
+    .map((run) => point(nameOf(run), colourOf(run), run.parameters, run.accuracy.pruned!));
+  const baseline = dense?.accuracy.dense ?? runs[0]!.accuracy.dense;
+  if (baseline !== null) points.push(point("dense", DENSE, runs[0]!.before.parameters, baseline));
+  return {
+    title: "Accuracy against size",
+    caption:
+      "Pruned ONNX files run in onnxruntime-web on the test set, without fine-tuning, beside the dense network.",
+    option: {
+      grid: { left: 58, right: 36, top: 24, bottom: 44 },
+      xAxis: axis("parameters, thousands", { type: "log", nameGap: 26 }),
+      yAxis: axis(runs[0]!.metric === "r2" ? "R², %" : "accuracy, %", {
+        type: "value",
+        nameGap: 40,
+        scale: true,
+        boundaryGap: ["20%", "10%"],
+      }),
+      series: points,
+    },
+  };
+}
+
+/** Median latency of dense and pruned models. */
+export function latencyChart(runs: readonly TrainDocument[]): Chart | undefined {
+  const measured = runs.filter((run) => run.latency !== null);
+  if (measured.length === 0) return undefined;
+  const bar = (name: string, medianMs: number, colour: string) => ({
+    name,
+    value: medianMs,
+    itemStyle: { color: colour },
+  });
+  const bars = measured.flatMap((run) => [
+    bar(`dense beside ${nameOf(run)}`, run.latency!.dense.medianMs, DENSE),
+    bar(
+      `pruned ${nameOf(run)}, ${run.latency!.speedup.toFixed(1)}×`,
+      run.latency!.pruned.medianMs,
+      colourOf(run),
+    ),
+  ]);
+  return {
+    title: "Latency",
+    caption: `Median of one run of ${measured[0]!.latency!.batch} rows in onnxruntime-web (WASM, one thread); dense and pruned take turns.`,
+    height: 60 + 34 * bars.length,
+    option: {
+      grid: { left: 8, right: 56, top: 8, bottom: 44 },
+      xAxis: axis("milliseconds", { type: "value", nameGap: 26 }),
+      yAxis: { type: "category", data: bars.map(({ name }) => name), inverse: true, show: false },
+      series: [
+        {
+          type: "bar",
+          barWidth: 14,
+          data: bars.map((entry) => ({
+            ...entry,
+            label: { formatter: entry.value.toPrecision(3) },
+          })),
+          label: { show: true, position: "right", color: ink.text, fontSize: 11 },
+        },
+        {
+          // Names above the bars: beside them they would take half of a narrow screen.
+          type: "bar",
+          barGap: "-100%",
+          barWidth: 14,
+          silent: true,
+          itemStyle: { color: "transparent" },
+          data: bars.map(({ name, value }) => ({ value, label: { formatter: name } })),
+          label: { show: true, position: [2, -13], color: ink.faint, fontSize: 11 },
+        },
+      ],
+    },
+  };
+}
