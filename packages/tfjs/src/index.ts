@@ -1,4 +1,4 @@
-export { collapse, gate } from "./gating/gate.ts";
+export { collapse, directPenalty, gate } from "./gating/gate.ts";
 export { Gated, registerGatedLayers } from "./gating/gated-layer.ts";
 export { gatedSites, groupNorms, penalty, setLambda, siteReports } from "./gating/inspect.ts";
 export type { GateOptions, SiteRule, SiteSettings } from "./gating/rules.ts";

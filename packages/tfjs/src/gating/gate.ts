@@ -1,8 +1,8 @@
 import { DgateError } from "@dgate/core";
 import * as tf from "@tensorflow/tfjs";
-import { Gated } from "./gated-layer.ts";
+import { Gated, gatedLayers } from "./gated-layer.ts";
 import { configOf, editLayers, type LayerEntry, leafLayers, modelFrom } from "./model-config.ts";
-import type { GateOptions } from "./rules.ts";
+import type { GateOptions, SiteRule, SiteSettings } from "./rules.ts";
 import { type GatedSpec, selectSites } from "./select-sites.ts";
 
 /**
@@ -16,19 +16,41 @@ import { type GatedSpec, selectSites } from "./select-sites.ts";
  */
 export function gate(model: tf.LayersModel, options: GateOptions = {}): tf.LayersModel {
   const { rules = [], initialisation = "balanced", seed = 0, ...settings } = options;
-  if (leafLayers(model).some(({ layer }) => layer instanceof Gated)) {
-    throw new DgateError("OPTION", `gate: model "${model.name}" is gated already; collapse it first.`);
+  const gated = withSites("gate", model, settings, rules, "gates");
+  for (const layer of gatedLayers(gated)) layer.gated.initialise(initialisation, seed);
+  return gated;
+}
+
+/**
+ * The baseline that gating is compared with: a copy of the model whose loss has the sparse penalty itself,
+ * `λ Σ_j s_j ‖w_j‖^{2/D}` over the same groups as `gate` (depth 2, the default here: group lasso), followed by its
+ * sub-gradient. Every function on gated models takes it too.
+ */
+export function directPenalty(
+  model: tf.LayersModel,
+  options: Omit<GateOptions, "initialisation" | "seed"> = {},
+): tf.LayersModel {
+  const { rules = [], depth = 2, ...settings } = options;
+  return withSites("directPenalty", model, { depth, ...settings }, rules, "direct");
+}
+
+function withSites(
+  where: string,
+  model: tf.LayersModel,
+  settings: SiteSettings,
+  rules: readonly SiteRule[],
+  method: GatedSpec["method"],
+): tf.LayersModel {
+  if (gatedLayers(model).length > 0) {
+    throw new DgateError("OPTION", `${where}: model "${model.name}" is gated already; collapse it first.`);
   }
   const config = configOf(model);
-  const specs = selectSites(config, settings, rules);
+  const specs = selectSites(config, settings, rules, method);
   const gated = modelFrom(
     editLayers(config, (entry, path) => wrap(entry, specs.get(path))),
     model,
   );
   copyWeights(model, gated);
-  for (const { layer } of leafLayers(gated)) {
-    if (layer instanceof Gated) layer.gated.initialise(initialisation, seed);
-  }
   return gated;
 }
 

@@ -1,9 +1,9 @@
-import { DgateError, type GroupLayout } from "@dgate/core";
+import { DgateError } from "@dgate/core";
 import * as tf from "@tensorflow/tfjs";
 import { applyGates } from "./apply-gates.ts";
 import { GatedWeights, type Primaries } from "./gated-weights.ts";
 import { layerTable, optionOf } from "./layer-table.ts";
-import { layerConfigOf } from "./model-config.ts";
+import { layerConfigOf, leafLayers } from "./model-config.ts";
 import { checkLambda } from "./rules.ts";
 import type { GatedSpec } from "./select-sites.ts";
 import type { WeightName } from "./site.ts";
@@ -34,10 +34,10 @@ export class Gated extends tf.layers.Layer {
   #weights: GatedWeights | undefined;
 
   constructor(args: GatedArgs) {
-    const { layer, depth, lambda, weights, sites, ...layerArgs } = args;
+    const { layer, depth, lambda, weights, method, sites, ...layerArgs } = args;
     super(layerArgs);
     this.inner = layer;
-    this.spec = { depth, lambda, weights, sites };
+    this.spec = { depth, lambda, weights, method, sites };
     this.#lambda = lambda;
     this.supportsMasking = layer.supportsMasking;
   }
@@ -74,12 +74,13 @@ export class Gated extends tf.layers.Layer {
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Kwargs): tf.Tensor | tf.Tensor[] {
     return tf.tidy(() => {
       const [input] = Array.isArray(inputs) ? inputs : [inputs];
-      if (input && this.#gatesActivation(input)) return this.#denseGatedLate(input, kwargs);
+      const late = input && this.#activationGate(input);
+      if (late) return this.#denseGatedLate(input, late, kwargs);
       return this.#withWeights(this.gated.collapsed(), () => this.inner.call(inputs, kwargs));
     });
   }
 
-  /** Smooth penalty of this layer's sites, λ included. */
+  /** Smooth (or direct) penalty of this layer's sites, λ included. */
   penalty(): tf.Scalar {
     return this.gated.penalty(this.#lambda);
   }
@@ -110,10 +111,12 @@ export class Gated extends tf.layers.Layer {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const { depth, weights, sites } = this.spec;
+    const { depth, weights, method, sites } = this.spec;
     const layer = { className: this.inner.getClassName(), config: layerConfigOf(this.inner) };
     // Sites are plain JSON; ConfigDict just cannot express readonly arrays.
-    const plain = JSON.parse(JSON.stringify({ depth, lambda: this.#lambda, weights, sites })) as GatedSpec;
+    const plain = JSON.parse(
+      JSON.stringify({ depth, lambda: this.#lambda, weights, method, sites }),
+    ) as GatedSpec;
     return { ...super.getConfig(), layer, ...(plain as unknown as tf.serialization.ConfigDict) };
   }
 
@@ -141,16 +144,16 @@ export class Gated extends tf.layers.Layer {
   }
 
   /**
-   * Whether it is cheaper to gate Dense's activation than its kernel: x·(ω·diag g) = (x·ω)·diag g, and the activation
-   * has `rows × units` elements, the kernel `inputs × units`.
+   * The gates of Dense's neurons if it is cheaper to gate the activation than the kernel:
+   * x·(ω·diag g) = (x·ω)·diag g, and the activation has `rows × units` elements, the kernel `inputs × units`.
    */
-  #gatesActivation(input: tf.Tensor): boolean {
+  #activationGate(input: tf.Tensor): tf.Tensor | undefined {
     const inputs = input.shape.at(-1) ?? 1;
-    const isDense = this.inner.getClassName() === "Dense";
-    return isDense && this.gated.has("neurons") && input.size / inputs < inputs;
+    const cheaper = this.inner.getClassName() === "Dense" && input.size / inputs < inputs;
+    return cheaper ? this.gated.product("neurons") : undefined;
   }
 
-  #denseGatedLate(input: tf.Tensor, kwargs: Kwargs): tf.Tensor {
+  #denseGatedLate(input: tf.Tensor, gate: tf.Tensor, kwargs: Kwargs): tf.Tensor {
     const weights = this.gated.collapsed("neurons");
     const bias = weights.get("bias") ?? this.primaries().get("bias")?.read();
     weights.delete("bias");
@@ -158,8 +161,7 @@ export class Gated extends tf.layers.Layer {
       bias: null,
       activation: linearActivation,
     }) as tf.Tensor;
-    const layout: GroupLayout = { kind: "axis", axis: linear.rank - 1 };
-    const gated = applyGates(linear, layout, this.gated.product("neurons"));
+    const gated = applyGates(linear, { kind: "axis", axis: linear.rank - 1 }, gate);
     const shifted = bias ? tf.add(gated, bias) : gated;
     return this.#properties.activation?.apply(shifted) ?? shifted;
   }
@@ -195,6 +197,11 @@ export class Gated extends tf.layers.Layer {
       return regularizer ? [regularizer.apply(collapsed.get(name) ?? variable.read())] : [];
     });
   }
+}
+
+/** The gated layers of a model, nested models included. */
+export function gatedLayers(model: tf.LayersModel): Gated[] {
+  return leafLayers(model).flatMap(({ layer }) => (layer instanceof Gated ? [layer] : []));
 }
 
 const linearActivation = { apply: (x: tf.Tensor): tf.Tensor => x, getClassName: (): string => "linear" };

@@ -11,11 +11,10 @@ import {
   type InitialScheme,
   initialFactors,
   randomGenerator,
-  smoothPenalty,
-  smoothPenaltyGradient,
 } from "@dgate/core";
 import * as tf from "@tensorflow/tfjs";
 import { applyGates } from "./apply-gates.ts";
+import { directPenaltyOf, smoothPenaltyOf } from "./penalty-operations.ts";
 import type { GatedSpec, SiteSpec } from "./select-sites.ts";
 import type { SiteKind, WeightName } from "./site.ts";
 import { tensorOps } from "./tensor-ops.ts";
@@ -28,8 +27,8 @@ export interface LayerSite {
   readonly spec: SiteSpec;
   /** Members are named by their weights. */
   readonly set: GroupSet;
-  /** The D − 1 gates as one variable `[D − 1, groups]`: fewer updates for the optimiser. */
-  readonly gates: tf.LayerVariable;
+  /** The D − 1 gates as one variable `[D − 1, groups]`: fewer updates for the optimiser. None under a direct penalty. */
+  readonly gates: tf.LayerVariable | undefined;
 }
 
 /** A part of the penalty: the primary weights that `set` names, and the gates of one site. */
@@ -52,7 +51,7 @@ export class GatedWeights {
 
   /** @param addGates makes a variable of ones for a site's gates */
   constructor(
-    { depth, weights, sites }: GatedSpec,
+    { depth, weights, method, sites }: GatedSpec,
     layer: string,
     primaries: Primaries,
     addGates: (kind: SiteKind, shape: [number, number]) => tf.LayerVariable,
@@ -61,7 +60,11 @@ export class GatedWeights {
     this.#primaries = primaries;
     this.sites = sites.map((spec) => {
       const set = defineGroups(memberGroups(spec, layer, primaries), { weights });
-      return { spec, set, gates: addGates(spec.kind, [depth - 1, set.groups]) };
+      return {
+        spec,
+        set,
+        gates: method === "gates" ? addGates(spec.kind, [depth - 1, set.groups]) : undefined,
+      };
     });
     const seen = new Set<string>();
     this.#terms = this.sites.map((site) => {
@@ -75,16 +78,10 @@ export class GatedWeights {
     });
   }
 
-  /** Whether the layer has a site of this kind. */
-  has(kind: SiteKind): boolean {
-    return this.sites.some(({ spec }) => spec.kind === kind);
-  }
-
-  /** Πγ of one site, `[groups]`. */
-  product(kind: SiteKind): tf.Tensor {
-    const site = this.sites.find(({ spec }) => spec.kind === kind);
-    if (!site) throw new Error(`unreachable: no site of kind ${kind}`);
-    return gateProduct(tensorOps, tf.unstack(site.gates.read()));
+  /** Πγ of the site of this kind, `[groups]`; `undefined` if there is none or it has no gates. */
+  product(kind: SiteKind): tf.Tensor | undefined {
+    const gates = this.sites.find(({ spec }) => spec.kind === kind)?.gates;
+    return gates && gateProduct(tensorOps, tf.unstack(gates.read()));
   }
 
   /**
@@ -95,6 +92,7 @@ export class GatedWeights {
     const weights = new Map<WeightName, tf.Tensor>();
     for (const { spec, set } of this.sites) {
       const product = this.product(spec.kind);
+      if (!product) continue;
       for (const { weight, layout } of membersOf(spec, set)) {
         if (spec.kind === except && weight !== "bias") continue;
         weights.set(weight, applyGates(weights.get(weight) ?? this.#read(weight), layout, product));
@@ -112,24 +110,25 @@ export class GatedWeights {
   }
 
   #termOf({ site, set }: PenaltyTerm, lambda: number): tf.Tensor {
-    if (!set) {
-      // The site's ω is penalised by another term: what is left is (λ/D)·Σγ².
-      const share = (lambda * (this.#depth - 1)) / this.#depth;
-      return frozenPenalty(tensorOps, tf.unstack(site.gates.read()), share);
-    }
-    const names = set.members.map(({ name }) => name as WeightName);
-    return penaltyOperation(set, lambda)(...names.map((name) => this.#read(name)), site.gates.read());
+    const read = (groups: GroupSet): tf.Tensor[] =>
+      groups.members.map(({ name }) => this.#read(name as WeightName));
+    if (!site.gates) return directPenaltyOf(site.set, read(site.set), lambda, this.#depth);
+    if (set) return smoothPenaltyOf(set, read(set), site.gates.read(), lambda);
+    // The site's ω is penalised by another term: what is left is (λ/D)·Σγ².
+    const share = (lambda * (this.#depth - 1)) / this.#depth;
+    return frozenPenalty(tensorOps, tf.unstack(site.gates.read()), share);
   }
 
-  /** The factors of one site as they stand: its ω and its gates. */
+  /** The factors of one site as they stand: its ω (w, under a direct penalty) and its gates. */
   factors({ set, gates }: LayerSite): Factors<tf.Tensor> {
     const primary = set.members.map(({ name }) => this.#read(name as WeightName));
-    return { primary, gates: tf.unstack(gates.read()) };
+    return { primary, gates: gates ? tf.unstack(gates.read()) : [] };
   }
 
   /** Sets the gates so that the weights are (`variance-matched`: have the variance of) what the primaries hold now. */
   initialise(scheme: InitialScheme, seed: number): void {
-    if (scheme === "ones") return;
+    const gateless = this.sites.some(({ gates }) => !gates);
+    if (scheme === "ones" || gateless) return;
     tf.tidy(() => {
       if (scheme === "variance-matched") for (const site of this.sites) this.#drawFactors(site, seed);
       else this.#balance();
@@ -169,7 +168,7 @@ export class GatedWeights {
 
   #write({ set, gates }: LayerSite, factors: Factors<tf.Tensor>): void {
     set.members.forEach(({ name }, m) => this.#variable(name as WeightName).write(factors.primary[m]!));
-    gates.write(tf.stack([...factors.gates]));
+    gates?.write(tf.stack([...factors.gates]));
   }
 
   #read(weight: WeightName): tf.Tensor {
@@ -181,26 +180,6 @@ export class GatedWeights {
     if (!variable) throw new Error(`unreachable: no weight ${weight}`);
     return variable;
   }
-}
-
-/** Smooth penalty as one operation of the tape; its derivative is core's, a few operations instead of autodiff's many. */
-function penaltyOperation(set: GroupSet, lambda: number): (...factors: tf.Tensor[]) => tf.Tensor {
-  return tf.customGrad((...args) => {
-    const save = args.at(-1) as tf.GradSaveFunc;
-    const tensors = args.slice(0, -1) as tf.Tensor[];
-    save(tensors);
-    const value = smoothPenalty(tensorOps, set, split(tensors), lambda);
-    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
-      const { primary, gates } = smoothPenaltyGradient(tensorOps, set, split(saved), tf.mul(dy, lambda));
-      return [...primary, tf.stack([...gates])];
-    };
-    return { value, gradFunc };
-  });
-}
-
-/** Primary weights and, last, the stacked gates. */
-function split(tensors: readonly tf.Tensor[]): Factors<tf.Tensor> {
-  return { primary: tensors.slice(0, -1), gates: tf.unstack(tensors.at(-1)!) };
 }
 
 function membersOf(
@@ -219,7 +198,7 @@ function memberGroups({ kind, members }: SiteSpec, layer: string, primaries: Pri
         `layer "${layer}": site ${kind} needs the weight "${weight}", which is not there.`,
       );
     }
-    return { name: weight, shape: shape as number[], layout: layoutOf(axis, blockSize) };
+    return { name: weight, shape, layout: layoutOf(axis, blockSize) };
   });
 }
 

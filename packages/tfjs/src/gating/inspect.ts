@@ -10,7 +10,8 @@ import {
   squaredGroupNorms,
 } from "@dgate/core";
 import * as tf from "@tensorflow/tfjs";
-import { Gated } from "./gated-layer.ts";
+import { directReport } from "./direct-report.ts";
+import { Gated, gatedLayers } from "./gated-layer.ts";
 import type { LayerSite } from "./gated-weights.ts";
 import { leafLayers } from "./model-config.ts";
 import { checkLambda } from "./rules.ts";
@@ -22,11 +23,6 @@ interface SitePlace {
   readonly site: LayerSite;
 }
 
-/** The gated layers of a model, nested models included. */
-export function gatedLayers(model: tf.LayersModel): Gated[] {
-  return leafLayers(model).flatMap(({ layer }) => (layer instanceof Gated ? [layer] : []));
-}
-
 /** The sites of a gated model, in the order of its layers; none if it is not gated. */
 export function gatedSites(model: tf.LayersModel): GatedSite[] {
   return places(model).map(({ layer, path, site: { spec, set } }) => ({
@@ -34,6 +30,7 @@ export function gatedSites(model: tf.LayersModel): GatedSite[] {
     kind: spec.kind,
     layer: spec.name.slice(0, -(spec.kind.length + 1)),
     groups: set.groups,
+    method: layer.spec.method,
     depth: layer.spec.depth,
     lambda: layer.lambda,
     members: spec.members.map((member) => ({ layer: path, ...member })),
@@ -102,12 +99,19 @@ export async function siteReports(
   const reports: SiteReport[] = [];
   for (const { layer, site } of places(model)) {
     const factors = await readFactors(layer, site);
-    reports.push(siteReport(site.spec.name, site.set, factors, { lambda: layer.lambda, threshold }));
+    const measure = factors.gates.length > 0 ? siteReport : directReport;
+    reports.push(
+      measure(site.spec.name, site.set, factors, {
+        lambda: layer.lambda,
+        threshold,
+        depth: layer.spec.depth,
+      }),
+    );
   }
   return reports;
 }
 
-/** The factors of one site, on the host. */
+/** The factors of one site, on the host; without gates, the weights alone. */
 async function readFactors(layer: Gated, site: LayerSite): Promise<Factors<NdArray>> {
   const { primary, gates } = layer.gated.factors(site);
   const host = { primary: await Promise.all(primary.map(read)), gates: await Promise.all(gates.map(read)) };
@@ -116,10 +120,14 @@ async function readFactors(layer: Gated, site: LayerSite): Promise<Factors<NdArr
   return host;
 }
 
+/** Copies of the collapsed weights of a layer's sites, for the caller to dispose. */
 function collapsedTensors(layer: Gated): [WeightName, tf.Tensor][] {
   const entries: [WeightName, tf.Tensor][] = [];
   tf.tidy(() => {
-    for (const [name, tensor] of layer.gated.collapsed()) entries.push([name, tf.keep(tensor)]);
+    const collapsed = layer.gated.collapsed();
+    for (const [name, variable] of layer.primaries()) {
+      entries.push([name, tf.keep(tf.clone(collapsed.get(name) ?? variable.read()))]);
+    }
   });
   return entries;
 }

@@ -26,6 +26,8 @@ export interface SiteSpec {
 
 /** How one layer is gated. Sites of one layer share depth and λ, because they share primary weights. */
 export interface GatedSpec {
+  /** Gates and the smooth penalty, or no gates and the sparse penalty itself. */
+  readonly method: "gates" | "direct";
   readonly depth: number;
   readonly lambda: number;
   readonly weights: "none" | "sqrt-size" | readonly number[];
@@ -47,10 +49,11 @@ export function selectSites(
   config: ModelConfig,
   options: SiteSettings,
   rules: readonly SiteRule[],
+  method: GatedSpec["method"],
 ): Map<string, GatedSpec> {
   checkSettings("gate", options);
   rules.forEach((rule, i) => checkSettings(`gate: rules[${i}]`, rule));
-  const selection = new Selection(options, rules);
+  const selection = new Selection(options, rules, method);
   selection.visit(config, "", true);
   return selection.finish(config);
 }
@@ -60,10 +63,12 @@ class Selection {
   readonly #rules: readonly SiteRule[];
   readonly #used = new Set<SiteRule>();
   readonly #specs = new Map<string, GatedSpec>();
+  readonly #method: GatedSpec["method"];
 
-  constructor(options: SiteSettings, rules: readonly SiteRule[]) {
+  constructor(options: SiteSettings, rules: readonly SiteRule[], method: GatedSpec["method"]) {
     this.#options = options;
     this.#rules = rules;
+    this.#method = method;
   }
 
   /** Goes through one model; `final` says whether its outputs are outputs of the whole model. */
@@ -174,7 +179,7 @@ class Selection {
         `gate: layer "${at}" has ${sites.length} sites, which share their penalty: weights must be "none" there.`,
       );
     }
-    this.#specs.set(at, { depth, lambda, weights, sites });
+    this.#specs.set(at, { method: this.#method, depth, lambda, weights, sites });
   }
 }
 

@@ -39,7 +39,9 @@ export interface GatedSite {
   /** The layer whose neurons, filters, … the groups are; the gates may sit on the BatchNormalization behind it. */
   readonly layer: string;
   readonly groups: number;
-  /** D; 1 where the sparse penalty is applied directly, without gates (`directPenalty`). */
+  /** Gates and the smooth penalty (`gate`), or no gates and the sparse penalty itself (`directPenalty`). */
+  readonly method: "gates" | "direct";
+  /** D: the sparse penalty's exponent is 2/D. */
   readonly depth: number;
   readonly lambda: number;
   readonly members: readonly SiteMember[];
