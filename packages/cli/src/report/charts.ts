@@ -127,7 +127,7 @@ export function accuracyChart(runs: readonly TrainDocument[], dense?: TrainDocum
         min: floor,
         max: 1,
       }),
-      series: all.map((run) => runLine(run, (record) => Math.max(record.accuracy, floor))),
+      series: all.map((run) => runLine(run, (record) => record.accuracy)),
     },
   };
 }
