@@ -20,7 +20,13 @@ export function checkDepth(where: string, depth: number): void {
 }
 
 /** Refuses numbers outside `[low, high]`, NaN and infinities. */
-export function checkNumber(where: string, name: string, value: number, low: number, high = Infinity): void {
+export function checkNumber(
+  where: string,
+  name: string,
+  value: number,
+  low: number,
+  high: number = Infinity,
+): void {
   if (Number.isFinite(value) && value >= low && value <= high) return;
   const range = high === Infinity ? `of at least ${low}` : `from ${low} to ${high}`;
   throw new DgateError("OPTION", `${where}: ${name} is ${value}, expected a finite number ${range}.`);

@@ -12,12 +12,20 @@ import * as fc from "fast-check";
 import { caseFactors, type GatingCase } from "./gating-cases.ts";
 
 /** Shapes of `minRank` to `maxRank` axes, each of 1 to `maxSize` indices. */
-export function shapes({ minRank = 1, maxRank = 4, maxSize = 4 } = {}): fc.Arbitrary<number[]> {
+export function shapes({
+  minRank = 1,
+  maxRank = 4,
+  maxSize = 4,
+}: {
+  readonly minRank?: number;
+  readonly maxRank?: number;
+  readonly maxSize?: number;
+} = {}): fc.Arbitrary<number[]> {
   return fc.array(fc.integer({ min: 1, max: maxSize }), { minLength: minRank, maxLength: maxRank });
 }
 
 /** Depths D of 2 to `max`. */
-export function depths(max = 6): fc.Arbitrary<number> {
+export function depths(max: number = 6): fc.Arbitrary<number> {
   return fc.integer({ min: 2, max });
 }
 

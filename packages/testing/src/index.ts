@@ -26,3 +26,4 @@ export {
 } from "./reference-gating.ts";
 export { type TensorOpsCase, tensorOpsCases } from "./tensor-ops-cases.ts";
 export { type Tolerance, tolerances } from "./tolerance.ts";
+export { type RegressionOptions, type RegressionProblem, regressionProblem } from "./regression.ts";

@@ -34,6 +34,7 @@ export function groupFrame(layout: GroupLayout, shape: readonly number[]): Group
       return { shape, kept: layout.axes };
     case "blocks": {
       const { axis, blockSize } = layout;
+      if (blockSize === 1) return { shape, kept: [axis] };
       const split = shape.toSpliced(axis, 1, shape[axis]! / blockSize, blockSize);
       return { shape: split, kept: [axis] };
     }
