@@ -18,6 +18,8 @@ export default defineConfig({
           name,
           include: [`packages/${name}/{src,test}/**/*.test.ts`],
           typecheck: { include: [`packages/${name}/**/*.test-d.ts`] },
+          // DGATE_BACKEND chooses where the tests of @dgate/tfjs compute.
+          setupFiles: name === "tfjs" ? ["packages/tfjs/test/setup-backend.ts"] : [],
         },
       })),
       {

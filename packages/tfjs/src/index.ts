@@ -1,3 +1,11 @@
+export {
+  type BackendChoice,
+  type BackendName,
+  backendNames,
+  describeBackend,
+  type RejectedBackend,
+  useBackend,
+} from "./backends/use-backend.ts";
 export { collapse, directPenalty, gate } from "./gating/gate.ts";
 export { Gated, registerGatedLayers } from "./gating/gated-layer.ts";
 export { gatedSites, groupNorms, penalty, setLambda, siteReports } from "./gating/inspect.ts";
