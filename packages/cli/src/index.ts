@@ -1,1 +1,3 @@
-export {};
+export { type ComparisonDocument, type TrainDocument, printDocument } from "./train/document.ts";
+export { reportPage } from "./report/page.ts";
+export { run, type RunOptions } from "./run.ts";

@@ -1,0 +1,121 @@
+// `npm start`: trains a dense baseline and D = 2, 3, 4 on digits that the project draws itself, prunes, exports, proves the
+// result in onnxruntime-web and measures it, two trainings at a time. Leaves runs/digits/{report.html, report.json, model.onnx}.
+import { spawn } from "node:child_process";
+import { copyFileSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join, relative } from "node:path";
+import { build, root } from "./build.mjs";
+
+const started = performance.now();
+build(["--filter=@dgate/cli"]);
+const { formatTable, printDocument, reportPage } = await import("../packages/cli/dist/index.js");
+
+const folder = join(root, "runs/digits");
+/** The same for every training: data, network, steps, optimiser, schedule. */
+const common = ["--data", "digits", "--arch", "lenet-300-100", "--backend", "wasm", "--epochs", "16"];
+const gating = ["--no-dense", "--lambda", "2e-3", "--sites", "neurons,inputs", "--init", "ones"];
+const trainings = [
+  { name: "dense", args: ["--method", "dense"] },
+  ...[2, 3, 4].map((depth) => ({ name: `D = ${depth}`, args: ["--depth", String(depth), ...gating] })),
+];
+
+const children = new Set();
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.on(signal, () => {
+    for (const child of children) child.kill(signal);
+    console.error("stopped");
+    process.exit(130);
+  });
+}
+
+mkdirSync(folder, { recursive: true });
+console.error(`training on ${Math.min(2, availableParallelism())} cores; a dense network and D = 2, 3, 4`);
+const [dense, ...runs] = await inPool(trainings, Math.min(2, availableParallelism()));
+const comparison = {
+  dense,
+  runs: runs.map((run) => ({ ...run, accuracy: { ...run.accuracy, dense: dense.accuracy.dense } })),
+};
+write("report.json", printDocument(comparison));
+write("report.html", reportPage(comparison));
+// The model to look at first is that of D = 3.
+copyFileSync(join(folder, "d3/model.onnx"), join(folder, "model.onnx.tmp"));
+renameSync(join(folder, "model.onnx.tmp"), join(folder, "model.onnx"));
+console.log(summary(comparison));
+
+/** Runs the trainings, so many at a time, in order. */
+async function inPool(jobs, size) {
+  const results = [];
+  let next = 0;
+  const worker = async () => {
+    while (next < jobs.length) {
+      const i = next++;
+      results[i] = await trainIn(jobs[i]);
+    }
+  };
+  await Promise.all(Array.from({ length: size }, worker));
+  return results;
+}
+
+/** One training in its own process; its lines go to stderr behind its name. */
+function trainIn({ name, args }) {
+  const out = join(folder, name.replace("D = ", "d"));
+  const command = [
+    join(root, "packages/cli/bin/dgate.mjs"),
+    "train",
+    ...common,
+    ...args,
+    "-o",
+    out,
+    "--force",
+    "--json",
+  ];
+  const child = spawn(process.execPath, command, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+  children.add(child);
+  let document = "";
+  child.stdout.setEncoding("utf8").on("data", (text) => {
+    document += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text) => {
+    for (const line of text.split("\n")) if (line.trim()) console.error(`${name.padEnd(6)} ${line}`);
+  });
+  return new Promise((resolve) => {
+    child.on("close", (code) => {
+      children.delete(child);
+      if (code === 0) return resolve(JSON.parse(document));
+      console.error(`npm start: the training of ${name} ended with code ${code}; its lines are above.`);
+      for (const other of children) other.kill();
+      process.exit(code ?? 1);
+    });
+  });
+}
+
+function write(name, content) {
+  const path = join(folder, name);
+  writeFileSync(`${path}.tmp`, content);
+  renameSync(`${path}.tmp`, path);
+}
+
+function summary({ dense: baseline, runs: gated }) {
+  const percent = (value) => `${(100 * value).toFixed(2)} %`;
+  const row = (name, run, latencyMs) => [
+    name,
+    percent(run.accuracy.pruned ?? run.accuracy.dense),
+    `${run.groups.active} of ${run.groups.total}`,
+    run.parameters.toLocaleString("en"),
+    run.macs.toLocaleString("en"),
+    `${(run.after.bytes / 1000).toFixed(0)} kB`,
+    latencyMs === undefined ? "" : `${latencyMs.toFixed(3)} ms`,
+    run.latency ? `${run.latency.speedup.toFixed(1)}×` : "",
+    run.maxAbsDiff === null ? "" : run.maxAbsDiff.toExponential(0),
+  ];
+  const rows = [
+    row("dense", baseline, gated[0].latency?.dense.medianMs),
+    ...gated.map((run) => row(`D = ${run.depth}`, run, run.latency?.pruned.medianMs)),
+  ];
+  const header = ["", "accuracy", "groups", "parameters", "MACs", "ONNX", "latency", "faster", "max |Δ|"];
+  const files = ["report.html", "report.json", "model.onnx"].map((name) =>
+    relative(process.cwd(), join(folder, name)),
+  );
+  const seconds = Math.round((performance.now() - started) / 1000);
+  return `\n${formatTable(header, rows)}\n\nafter ${seconds} s: ${files.join(", ")}`;
+}
