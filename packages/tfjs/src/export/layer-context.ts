@@ -1,6 +1,7 @@
 import { DgateError } from "@dgate/core";
 import type { Attribute, Value } from "@dgate/onnx";
 import type * as tf from "@tensorflow/tfjs";
+import { layerConfigOf } from "../gating/model-config.ts";
 import type { Emitter, WeightOptions } from "./emitter.ts";
 import { describeLayer, LayerConfig } from "./layer-config.ts";
 import type { Layout, Traced, TracedType } from "./traced.ts";
@@ -43,7 +44,7 @@ export class LayerContext {
     this.inputs = call.inputs;
     this.outputShape = call.outputShape;
     this.#name = call.name;
-    this.config = new LayerConfig(call.layer.getConfig(), `toOnnx: ${describeLayer(call.layer)}`);
+    this.config = new LayerConfig(layerConfigOf(call.layer), `toOnnx: ${describeLayer(call.layer)}`);
   }
 
   /** The only input. */

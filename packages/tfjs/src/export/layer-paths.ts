@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import { leafLayers } from "../gating/model-config.ts";
+import { layerPath } from "../gating/model-config.ts";
 
 /** Whether a layer is itself a model (Sequential or functional). */
 export function isModel(layer: tf.layers.Layer): layer is tf.LayersModel {
@@ -7,13 +7,17 @@ export function isModel(layer: tf.layers.Layer): layer is tf.LayersModel {
 }
 
 /**
- * Path of each layer that is not a model: its name, after the names of the models that hold it, joined by `/`. A layer
- * that is shared appears once, under its first path.
+ * Path of each layer of a model, nested models and their layers included: its name, after the names of the models that
+ * hold it, joined by `/`. A layer that is shared appears once, under its first path.
  */
-export function layerPaths(model: tf.LayersModel): ReadonlyMap<tf.layers.Layer, string> {
+export function layerPaths(model: tf.LayersModel, prefix = ""): ReadonlyMap<tf.layers.Layer, string> {
   const paths = new Map<tf.layers.Layer, string>();
-  for (const { layer, path } of leafLayers(model)) {
-    if (!paths.has(layer)) paths.set(layer, path);
+  for (const layer of model.layers) {
+    const path = layerPath(prefix, layer.name);
+    const inner = isModel(layer) ? layerPaths(layer, path) : [];
+    for (const [key, value] of [[layer, path] as const, ...inner]) {
+      if (!paths.has(key)) paths.set(key, value);
+    }
   }
   return paths;
 }

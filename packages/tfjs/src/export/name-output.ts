@@ -1,20 +1,18 @@
 import type { Graph, Value, ValueType } from "@dgate/onnx";
 
 /**
- * Gives a graph output its name: the node that makes the value is replaced by one that writes `name`. A value that is a
- * graph input, or an output already, is copied by Identity. Returns the named value, typed.
+ * Gives a graph output its name and type. A value that is a graph input, or an output already, is copied by Identity:
+ * it has a name of its own.
  */
 export function nameOutput(graph: Graph, value: Value, name: string, type: ValueType): Value {
-  const named = graph.addValue(graph.freshName(name), type);
-  const node = graph.producer(value);
+  const free = graph.freshName(name);
   const isOutput = graph.uses(value).some((use) => use.node === undefined);
-  if (!node || isOutput) {
-    graph.addNode({ name: `${named.name}/identity`, op: "Identity", inputs: [value], outputs: [named] });
-    return named;
+  if (!graph.producer(value) || isOutput) {
+    const copy = graph.addValue(free, type);
+    graph.addNode({ name: `${free}/identity`, op: "Identity", inputs: [value], outputs: [copy] });
+    return copy;
   }
-  const { op, inputs, attributes } = node;
-  graph.addNode({ name: node.name, op, inputs, attributes, outputs: [named] });
-  graph.replaceUses(value, named);
-  graph.remove(node);
-  return named;
+  graph.rename(value, free);
+  value.type = type;
+  return value;
 }

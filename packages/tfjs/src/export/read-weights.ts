@@ -1,6 +1,6 @@
 import type * as tf from "@tensorflow/tfjs";
 import { DgateError } from "@dgate/core";
-import { layerPaths } from "./layer-paths.ts";
+import { leafLayers } from "../gating/model-config.ts";
 import { describeLayer } from "./layer-config.ts";
 
 /** Values of a weight, read once from the backend. */
@@ -18,7 +18,7 @@ export type LayerWeights = ReadonlyMap<tf.layers.Layer, ReadonlyMap<string, Weig
  */
 export async function readWeights(model: tf.LayersModel): Promise<LayerWeights> {
   const weights = new Map<tf.layers.Layer, Map<string, WeightValues>>();
-  for (const layer of layerPaths(model).keys()) {
+  for (const layer of new Set(leafLayers(model).map(({ layer: leaf }) => leaf))) {
     const named = new Map<string, WeightValues>();
     for (const variable of layer.weights) {
       const name = localName(variable.originalName);

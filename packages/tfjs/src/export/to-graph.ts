@@ -9,7 +9,7 @@ import { isModel, layerPaths } from "./layer-paths.ts";
 import { integerLayers, layerRules, refusals } from "./layer-table.ts";
 import { nameOutput } from "./name-output.ts";
 import { type LayerWeights, readWeights } from "./read-weights.ts";
-import type { Traced, TracedType } from "./traced.ts";
+import type { Layout, Traced, TracedType } from "./traced.ts";
 
 /** The features of an input that a smaller model still takes: `kept` of `size` along `axis` (as tfjs counts axes). */
 export interface InputSelection {
@@ -33,6 +33,14 @@ export interface GraphOptions {
 export interface ExportedGraph {
   readonly graph: Graph;
   readonly bindings: readonly WeightBinding[];
+  /** Inputs of the model, and of the models nested in it as `outer/input`: the value that each holds. */
+  readonly inputs: ReadonlyMap<string, InputPlace>;
+}
+
+/** A graph value that stands for a model input; its axes may be in ONNX's order. */
+export interface InputPlace {
+  readonly value: Value;
+  readonly layout: Layout;
 }
 
 /** Values of symbolic tensors within one call of a (nested) model. */
@@ -60,6 +68,7 @@ class Walk {
   readonly #emitter: Emitter;
   readonly #settings: ExportSettings;
   readonly #calls = new Map<tf.layers.Layer, number>();
+  readonly #inputs = new Map<string, InputPlace>();
 
   constructor(model: tf.LayersModel, name: string, weights: LayerWeights, settings: ExportSettings) {
     this.#model = model;
@@ -81,21 +90,20 @@ class Walk {
     this.#model.inputs.forEach((symbol, i) => {
       const name = this.#model.inputNames[i]!;
       const selection = select.find((candidate) => candidate.name === name);
-      scope.set(symbol.id, this.#input(name, symbol, selection));
+      const input = this.#input(name, symbol, selection);
+      this.#place(name, input);
+      scope.set(symbol.id, input);
     });
     const traced = this.#model.outputs.map((symbol) => this.#trace(symbol, scope));
     const values = traced.map((output) => this.#emitter.valueIn("tfjs", output));
-    const named = new Map<Value, Value>();
     traced.forEach((output, i) => {
       const value = values[i]!;
       const shape = output.shape.map((size, axis): Dim => size ?? (axis === 0 ? "batch" : undefined));
-      const type = { dtype: output.dtype, shape };
-      const result = nameOutput(graph, named.get(value) ?? value, this.#model.outputNames[i]!, type);
-      if (!named.has(value)) named.set(value, result);
-      graph.addOutput(result);
+      const name = this.#model.outputNames[i]!;
+      graph.addOutput(nameOutput(graph, value, name, { dtype: output.dtype, shape }));
     });
     graph.sortNodes();
-    return { graph, bindings };
+    return { graph, bindings, inputs: this.#inputs };
   }
 
   #input(name: string, symbol: tf.SymbolicTensor, selection: InputSelection | undefined): Traced {
@@ -134,10 +142,18 @@ class Walk {
     return outputs[symbol.tensorIndex]!;
   }
 
+  #place(path: string, { values }: Traced): void {
+    const layout = values.tfjs ? "tfjs" : "onnx";
+    this.#inputs.set(path, { value: values[layout]!, layout });
+  }
+
   /** A model called as a layer: its own inputs stand for the given ones. */
   #nested(model: tf.LayersModel, inputs: readonly Traced[]): Traced[] {
     const scope: Scope = new Map();
-    model.inputs.forEach((symbol, i) => scope.set(symbol.id, inputs[i]!));
+    model.inputs.forEach((symbol, i) => {
+      scope.set(symbol.id, inputs[i]!);
+      this.#place(`${this.#emitter.path(model)}/${model.inputNames[i]}`, inputs[i]!);
+    });
     return model.outputs.map((symbol) => this.#trace(symbol, scope));
   }
 

@@ -74,8 +74,7 @@ export async function onnxOutputs(
   inputs: readonly tf.Tensor[],
   runtime: Runtime,
 ): Promise<{ data: Float32Array; dims: readonly number[]; name: string }[]> {
-  // Both packages share the interfaces of onnxruntime-common; each brings its own backend.
-  const ort: typeof ortWeb = runtime === "web" ? ortWeb : (ortNode as unknown as typeof ortWeb);
+  const ort: typeof ortWeb = runtime === "web" ? ortWeb : ortNode;
   const session = await ort.InferenceSession.create(bytes, { intraOpNumThreads: 1, interOpNumThreads: 1 });
   const feeds = Object.fromEntries(
     session.inputNames.map((name, i) => {

@@ -23,7 +23,8 @@ const globalPooling =
     const first = ctx.config.string("dataFormat", "channelsLast") === "channelsFirst" ? 2 : 1;
     const layout = ctx.layoutOf();
     const axes = Array.from({ length: rank }, (_, i) => axisIn(layout, first + i, rank + 2));
-    const y = ctx.node(op, [ctx.value(layout)], { axes: ints(axes.sort()), keepdims: int(0) });
+    const attributes = { axes: ints(axes.toSorted((a, b) => a - b)), keepdims: int(0) };
+    const y = ctx.node(op, [ctx.value(layout)], attributes);
     return ctx.result("tfjs", y);
   };
 
