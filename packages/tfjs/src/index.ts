@@ -12,3 +12,28 @@ export { gatedSites, groupNorms, penalty, setLambda, siteReports } from "./gatin
 export type { GateOptions, SiteRule, SiteSettings } from "./gating/rules.ts";
 export type { GatedSite, SiteKind, SiteMember, WeightName } from "./gating/site.ts";
 export { tensorOps } from "./gating/tensor-ops.ts";
+export { nanGuard } from "./callbacks/nan-guard.ts";
+export {
+  type HoldThenCosineOptions,
+  holdThenCosine,
+  type LearningRateSchedule,
+  lambdaSchedule,
+  learningRateSchedule,
+} from "./callbacks/schedules.ts";
+export {
+  describeRecord,
+  type SparsityMonitor,
+  type SparsityMonitorOptions,
+  type SparsityRecord,
+  sparsityMonitor,
+} from "./callbacks/sparsity-monitor.ts";
+export type { StatefulCallback } from "./callbacks/stateful.ts";
+export {
+  type TargetSparsity,
+  type TargetSparsityCallbackOptions,
+  targetSparsity,
+} from "./callbacks/target-sparsity.ts";
+export { type BatchOptions, shuffledBatches } from "./training/batches.ts";
+export type { TrainingCallback } from "./training/callback-list.ts";
+export { type EpochLog, type TrainingPosition, type TrainOptions, train } from "./training/train.ts";
+export type { Rows } from "./training/training-data.ts";
