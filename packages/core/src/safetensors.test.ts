@@ -13,7 +13,7 @@ const widths: Record<string, number> = { U8: 1, F16: 2, F32: 4, I64: 8 };
 const entries: fc.Arbitrary<SafetensorsEntry> = fc
   .record({
     dtype: fc.constantFrom<SafetensorsDtype>("U8", "F16", "F32", "I64"),
-    shape: fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 3 }),
+    shape: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 2 }),
     fill: fc.nat(255),
   })
   .map(({ dtype, shape, fill }) => ({
@@ -31,6 +31,14 @@ function fileOf(header: unknown, dataBytes = 0): Uint8Array {
   return file;
 }
 
+/** All that is in some tensors as text, in order of their names. */
+function printed(tensors: ReadonlyMap<string, SafetensorsEntry>): string {
+  const lines = [...tensors].map(([name, { dtype, shape, bytes }]) =>
+    JSON.stringify([name, dtype, shape, [...bytes]]),
+  );
+  return lines.sort().join("\n");
+}
+
 /** How many tensors a file has, or the code of the error that reading it gives. */
 function outcomeOf(file: Uint8Array): string {
   try {
@@ -43,13 +51,13 @@ function outcomeOf(file: Uint8Array): string {
 describe("safetensors", () => {
   test("what is written is read", () => {
     const names = fc.string({ unit: "binary" }).filter((name) => name !== "__metadata__");
-    const texts = fc.dictionary(fc.string(), fc.string());
+    const texts = fc.dictionary(fc.string(), fc.string(), { maxKeys: 3 });
     fc.assert(
-      fc.property(fc.array(fc.tuple(names, entries)), texts, (pairs, metadata) => {
+      fc.property(fc.array(fc.tuple(names, entries), { maxLength: 5 }), texts, (pairs, metadata) => {
         const tensors = new Map(pairs);
         const back = decodeSafetensors(encodeSafetensors(tensors, metadata));
         expect(new Map(Object.entries(back.metadata))).toEqual(new Map(Object.entries(metadata)));
-        expect(back.tensors).toEqual(tensors);
+        expect(printed(back.tensors)).toBe(printed(tensors));
       }),
     );
   });

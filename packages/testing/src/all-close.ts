@@ -22,8 +22,8 @@ export function firstDifference(
 ): number {
   for (let i = 0; i < expected.length; i += 1) {
     const want = expected[i]!;
-    const close = Math.abs(got[i]! - want) <= absolute + relative * Math.abs(want);
-    // Infinities of one sign are equal, though their difference is NaN.
+    // Infinities are close to themselves alone; any tolerance relative to them would be infinite.
+    const close = Number.isFinite(want) && Math.abs(got[i]! - want) <= absolute + relative * Math.abs(want);
     if (!close && got[i] !== want) return i;
   }
   return -1;

@@ -1,0 +1,107 @@
+import { tolerances } from "@dgate/testing";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  constantLambda,
+  cosineLambda,
+  type LambdaSchedule,
+  lambdaPath,
+  linearWarmup,
+  type PathInterpolation,
+} from "./lambda-schedule.ts";
+
+function along(schedule: LambdaSchedule, ...progress: number[]): number[] {
+  return progress.map(schedule);
+}
+
+describe("λ schedules", () => {
+  test("constant", () => {
+    expect(along(constantLambda(2e-3), 0, 0.3, 1)).toEqual([2e-3, 2e-3, 2e-3]);
+  });
+
+  test("linear warm-up rises in a straight line and stays", () => {
+    expect(along(linearWarmup(4, { warmup: 0.5 }), 0, 0.25, 0.5, 0.75, 1)).toEqual([0, 2, 4, 4, 4]);
+    expect(along(linearWarmup(4, { warmup: 1, from: 2 }), 0, 0.5, 1)).toEqual([2, 3, 4]);
+    expect(along(linearWarmup(4, { warmup: 0 }), 0, 1)).toEqual([4, 4]);
+  });
+
+  test("half a cosine", () => {
+    expect(along(cosineLambda({ from: 0, to: 8 }), 0, 1 / 3, 0.5, 1)).toBeAllClose(
+      [0, 2, 4, 8],
+      tolerances.float64,
+    );
+    expect(along(cosineLambda({ from: 8, to: 0 }), 0, 1)).toEqual([8, 0]);
+  });
+
+  test("a path, linear, geometric and in steps", () => {
+    const points = [
+      [0.2, 1],
+      [0.4, 4],
+      [0.8, 16],
+    ] as const;
+    const at = [0, 0.2, 0.3, 0.4, 0.6, 0.8, 1];
+    expect(along(lambdaPath(points), ...at)).toBeAllClose([1, 1, 2.5, 4, 10, 16, 16], tolerances.float64);
+    expect(along(lambdaPath(points, "geometric"), ...at)).toBeAllClose(
+      [1, 1, 2, 4, 8, 16, 16],
+      tolerances.float64,
+    );
+    expect(along(lambdaPath(points, "step"), ...at)).toEqual([1, 1, 1, 4, 4, 16, 16]);
+  });
+
+  test("two points at one progress jump", () => {
+    const jump = lambdaPath([
+      [0, 1],
+      [0.5, 1],
+      [0.5, 3],
+      [1, 3],
+    ]);
+    expect(along(jump, 0, 0.49, 0.5, 1)).toEqual([1, 1, 3, 3]);
+  });
+
+  test("every schedule stays between its least and its largest λ, also outside [0, 1]", () => {
+    const lambdas = fc.double({ min: 1e-6, max: 10, noNaN: true });
+    const kinds = fc.constantFrom<PathInterpolation>("linear", "geometric", "step");
+    const points = fc
+      .array(fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), lambdas), { minLength: 1, maxLength: 5 })
+      .map((all) => all.sort((a, b) => a[0] - b[0]));
+    fc.assert(
+      fc.property(points, kinds, fc.double({ min: -1, max: 2, noNaN: true }), (path, kind, progress) => {
+        const values = path.map(([, lambda]) => lambda);
+        const lambda = lambdaPath(path, kind)(progress);
+        expect(lambda).toBeGreaterThanOrEqual(Math.min(...values) * (1 - 1e-12));
+        expect(lambda).toBeLessThanOrEqual(Math.max(...values) * (1 + 1e-12));
+      }),
+    );
+  });
+
+  test.each<[string, () => LambdaSchedule, RegExp]>([
+    ["a negative λ", () => constantLambda(-1), /lambda is -1/],
+    ["λ that is no number", () => linearWarmup(Number.NaN), /NaN/],
+    ["a warm-up longer than training", () => linearWarmup(1, { warmup: 2 }), /warmup is 2/],
+    ["an infinite end", () => cosineLambda({ from: 0, to: Infinity }), /to is Infinity/],
+    ["no points", () => lambdaPath([]), /no points/],
+    [
+      "points out of order",
+      () =>
+        lambdaPath([
+          [0.5, 1],
+          [0.4, 1],
+        ]),
+      /progress of point 1 is 0.4, .* from 0.5 to 1/,
+    ],
+    [
+      "a geometric path through 0",
+      () =>
+        lambdaPath(
+          [
+            [0, 0],
+            [1, 1],
+          ],
+          "geometric",
+        ),
+      /lambda of point 0 is 0/,
+    ],
+  ])("refuses %s", (_, make, message) => {
+    expect(make).toThrow(message);
+  });
+});
