@@ -24,3 +24,8 @@ export {
 } from "./graph/graph.ts";
 export { openRunner, type Runner, type RunnerOptions, type RunnerValue } from "./runtime/open-runner.ts";
 export { constantOf, type Feed, numbersOf, type RunData, type RunTensor } from "./runtime/run-tensor.ts";
+export { checkGraph } from "./graph/check-graph.ts";
+export type { Declaration } from "./graph/types.ts";
+export type { ExternalReference, ExternalResolver } from "./io/external-data.ts";
+export { readModel, type ReadOptions } from "./io/read.ts";
+export { writeModel } from "./io/write.ts";

@@ -1,0 +1,38 @@
+import type { Graph } from "../graph/graph.ts";
+import { checkGraph } from "../graph/check-graph.ts";
+import { WireWriter } from "../proto/wire-writer.ts";
+import { entryFields, modelFields as fields, opsetFields } from "./fields.ts";
+import { graphMessage } from "./write-graph.ts";
+
+/**
+ * The graph as an ONNX file, with all constants inside it. What `readModel` kept unread is written back.
+ *
+ * @throws DgateError `FORMAT` or `SHAPE` for a graph that is not whole (see `checkGraph`), `UNSUPPORTED` past 2 GiB.
+ */
+export function writeModel(graph: Graph): Uint8Array<ArrayBuffer> {
+  checkGraph(graph);
+  return modelMessage(graph).finish();
+}
+
+function modelMessage(graph: Graph): WireWriter {
+  const { info, opsets } = graph;
+  const writer = new WireWriter();
+  writer.integer(fields.irVersion, info.irVersion);
+  if (info.producerName) writer.string(fields.producerName, info.producerName);
+  if (info.producerVersion) writer.string(fields.producerVersion, info.producerVersion);
+  writer.message(fields.graph, graphMessage(graph));
+  for (const [domain, version] of opsets) {
+    const opset = new WireWriter();
+    opset.string(opsetFields.domain, domain);
+    opset.integer(opsetFields.version, version);
+    writer.message(fields.opsetImport, opset);
+  }
+  for (const [key, value] of info.metadata) {
+    const entry = new WireWriter();
+    entry.string(entryFields.key, key);
+    entry.string(entryFields.value, value);
+    writer.message(fields.metadata, entry);
+  }
+  for (const field of info.opaque) writer.raw(field);
+  return writer;
+}
