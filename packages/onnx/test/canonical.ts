@@ -138,8 +138,6 @@ function decode(bytes: Uint8Array, schemaName: string): Plain {
       const content = bytes.subarray(at, at + length);
       at += length;
       value = decodeContent(content, kind);
-      if (wire === 2 && schemaName === "Tensor" && key === "raw")
-        message.rawBytes = Buffer.from(content).toString("latin1");
     }
     if (many !== "many") message[key] = value;
     else if (Array.isArray(value)) push(key, value);
@@ -195,11 +193,6 @@ const byKey =
     keyOf(a, key) < keyOf(b, key) ? -1 : 1;
 
 function normalise(message: Message, schemaName: string): Plain {
-  const byName = (a: Plain, b: Plain): number =>
-    String((a as Message).name ?? (a as Message).domain) <
-    String((b as Message).name ?? (b as Message).domain)
-      ? -1
-      : 1;
   if (
     (schemaName === "Opset" || schemaName === "Node") &&
     (message.domain === "ai.onnx" || !message.domain)
