@@ -1,0 +1,104 @@
+import { DgateError, formatTable, randomGenerator } from "@dgate/core";
+import { type Graph, openRunner, type Runner } from "@dgate/onnx";
+import { type Command, Option } from "commander";
+import { type Context, printResult } from "../io/context.ts";
+import { type Timed, timeInterleaved } from "../train/latency.ts";
+import { wholeNumber } from "./arguments.ts";
+import { openModel } from "./model-file.ts";
+
+interface BenchFlags {
+  readonly batch: number;
+  readonly rounds: number;
+  readonly runtime: "web" | "node";
+  readonly seed: number;
+  readonly json: boolean;
+}
+
+type Feeds = Timed["feeds"];
+
+/** `dgate bench MODEL…`: latency side by side on the same inputs. */
+export function addBench(program: Command, context: Context): void {
+  program
+    .command("bench")
+    .description("latency side by side on the same inputs: interleaved runs, medians and ratios")
+    .argument("<models...>", "ONNX files that take the same inputs")
+    .option("--batch <n>", "size of open dimensions", wholeNumber(1, 100_000), 32)
+    .option("--rounds <n>", "most runs of each model", wholeNumber(1, 1_000_000), 200)
+    .option("--seed <n>", "of the inputs", wholeNumber(0), 1)
+    .addOption(
+      new Option("--runtime <name>", "onnxruntime to run in, one thread")
+        .choices(["web", "node"])
+        .default("web"),
+    )
+    .option("--json", "print one JSON document on stdout", false)
+    .action(async (paths: string[], flags: BenchFlags) => {
+      const document = await bench(paths, flags, context);
+      const rows = document.models.map(({ path, medianMs, p95Ms }) => [
+        path,
+        medianMs.toFixed(3),
+        p95Ms.toFixed(3),
+        `${(document.models[0]!.medianMs / medianMs).toFixed(2)}×`,
+      ]);
+      printResult(
+        context,
+        flags.json,
+        document,
+        formatTable(["model", "median ms", "p95 ms", "speed-up"], rows),
+      );
+    });
+}
+
+async function bench(
+  paths: readonly string[],
+  { batch, rounds, runtime, seed }: BenchFlags,
+  { signal }: Context,
+) {
+  const runners: Runner[] = [];
+  try {
+    const files = [];
+    for (const path of paths) files.push(await openModel(path));
+    const feeds = randomFeeds(files[0]!.graph, batch, seed);
+    for (const { path, graph, bytes } of files) {
+      checkInputs(path, graph, files[0]!.path, feeds);
+      runners.push(await openRunner(bytes, { runtime }));
+    }
+    const figures = await timeInterleaved(
+      runners.map((runner) => ({ runner, feeds })),
+      { rounds, signal },
+    );
+    const models = figures.map(({ medianMs, p95Ms }, i) => ({ path: paths[i]!, medianMs, p95Ms }));
+    const speedup = Math.round((100 * models[0]!.medianMs) / models.at(-1)!.medianMs) / 100;
+    return { models, speedup, runtime, batch };
+  } finally {
+    for (const runner of runners) await runner.dispose();
+  }
+}
+
+/** Standard normal numbers for floats, zeros and ones for whole numbers and booleans, which any table or mask takes. */
+function randomFeeds(graph: Graph, batch: number, seed: number): Feeds {
+  const random = randomGenerator(seed);
+  const feeds: Record<string, Feeds[string]> = {};
+  for (const { name, type } of graph.inputs) {
+    const shape = type?.shape?.map((dim) => (typeof dim === "number" ? dim : batch));
+    if (!type || !shape) {
+      throw new DgateError(
+        "UNSUPPORTED",
+        `bench: input "${name}" has no known shape; declare it in the model.`,
+      );
+    }
+    const length = shape.reduce((a, b) => a * b, 1);
+    const draw = /float/.test(type.dtype) ? () => random.normal() : () => random.integer(2);
+    feeds[name] = { dtype: type.dtype, shape, data: Array.from({ length }, draw) };
+  }
+  return feeds;
+}
+
+function checkInputs(path: string, graph: Graph, firstPath: string, feeds: Feeds): void {
+  const names = graph.inputs.map(({ name }) => name);
+  const expected = Object.keys(feeds);
+  if (names.length === expected.length && names.every((name) => Object.hasOwn(feeds, name))) return;
+  throw new DgateError(
+    "SHAPE",
+    `${path}: takes ${names.join(", ")}, but ${firstPath} takes ${expected.join(", ")}; bench models with the same inputs.`,
+  );
+}

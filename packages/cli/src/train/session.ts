@@ -1,0 +1,68 @@
+import { describeBackend, type SiteKind, useBackend } from "@dgate/tfjs";
+import * as tf from "@tensorflow/tfjs";
+import { loadTask } from "../data/load-task.ts";
+import type { Task } from "../data/task.ts";
+import type { Context } from "../io/context.ts";
+import { architecture, inputShape } from "./architectures.ts";
+import type { TrainSettings } from "./document.ts";
+import type { TrainRequest } from "./request.ts";
+
+/** What the stages of a training share. */
+export interface Session {
+  readonly request: TrainRequest;
+  readonly context: Context;
+  readonly task: Task;
+  /** Shape of one input as the network sees it. */
+  readonly shape: readonly number[];
+  readonly sites: readonly SiteKind[];
+  /** The training data on the backend. */
+  readonly x: tf.Tensor;
+  readonly y: tf.Tensor;
+  readonly backend: string;
+}
+
+/** Chooses the backend, loads the data and checks the request against both. */
+export async function openSession(request: TrainRequest, context: Context): Promise<Session> {
+  const arch = architecture(request.arch);
+  const { progress, signal } = context;
+  const task = await loadTask({ ...request, progress, signal });
+  const shape = inputShape(arch, task, request.arch);
+  const choice = await useBackend(request.backend);
+  progress.line(describeBackend(choice));
+  progress.line(`${task.name}: ${task.train.count} examples to train on, ${task.test.count} to test`);
+  const x = tf.tensor(task.train.x, [task.train.count, ...shape]);
+  const y = tf.tidy(() => targetsOf(task));
+  return { request, context, task, shape, sites: request.sites ?? arch.sites, x, y, backend: choice.backend };
+}
+
+/** Labels one-hot, targets of a regression as a column. */
+function targetsOf({ kind, train, outputs }: Task): tf.Tensor {
+  if (kind === "regression") return tf.tensor2d(train.y, [train.count, 1]);
+  return tf.oneHot(tf.tensor1d(Int32Array.from(train.y), "int32"), outputs).toFloat();
+}
+
+/** The settings that decide the outcome, for the document and to recognise a checkpoint. */
+export function settingsOf({ request, task, sites }: Session): TrainSettings {
+  const { data, target, arch, method, depth, lambda, epochs, batch, lr, momentum, optimizer } = request;
+  const { warmup, initialisation, threshold, seed } = request;
+  return {
+    data,
+    target: target ?? null,
+    arch,
+    method,
+    depth,
+    lambda,
+    sites,
+    epochs,
+    batch,
+    lr,
+    momentum,
+    optimizer,
+    warmup,
+    initialisation,
+    threshold,
+    seed,
+    trainSize: task.train.count,
+    testSize: task.test.count,
+  };
+}
