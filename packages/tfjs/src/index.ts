@@ -37,3 +37,14 @@ export { type BatchOptions, shuffledBatches } from "./training/batches.ts";
 export type { TrainingCallback } from "./training/callback-list.ts";
 export { type EpochLog, type TrainingPosition, type TrainOptions, train } from "./training/train.ts";
 export type { Rows } from "./training/training-data.ts";
+export type { WeightBinding, WeightReshape } from "./export/bindings.ts";
+export type { ExportedGraph, GraphOptions, InputPlace, InputSelection } from "./export/to-graph.ts";
+export { toGraph, toOnnx } from "./export/to-onnx.ts";
+export type { ShrinkThreshold } from "./shrink/decide.ts";
+export {
+  type ShrinkOptions,
+  type ShrinkReport,
+  type Shrunk,
+  shrink,
+  type SiteShrinkage,
+} from "./shrink/shrink.ts";
