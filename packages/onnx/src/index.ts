@@ -29,3 +29,23 @@ export type { Declaration } from "./graph/types.ts";
 export type { ExternalReference, ExternalResolver } from "./io/external-data.ts";
 export { readModel, type ReadOptions } from "./io/read.ts";
 export { writeModel } from "./io/write.ts";
+export { inferShapes, type InferOptions } from "./infer/infer-shapes.ts";
+export type { Inference } from "./infer/view.ts";
+export type { Occurrence } from "./coupling/analyse.ts";
+export { countCosts, type GraphCost, type NodeCost } from "./sites/count-costs.ts";
+export { findSites } from "./sites/find-sites.ts";
+export type { CoupledRole, CoupledSlice, Site, SiteKind } from "./sites/site.ts";
+export { fingerprint, mask } from "./prune/mask.ts";
+export { planFrom, type PlanOptions } from "./prune/plan-from.ts";
+export {
+  type KeptInput,
+  type ModelSize,
+  prune,
+  type PruneOptions,
+  type PruneReport,
+} from "./prune/prune.ts";
+export type { InputMode } from "./prune/cut.ts";
+export type { KeptBack } from "./prune/decide.ts";
+export { normalise } from "./prune/normalise.ts";
+export { randomInputs } from "./verify/random-inputs.ts";
+export { prove, type Verification, verify, type VerifyOptions } from "./verify/verify.ts";

@@ -1,5 +1,5 @@
 import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
-import { inferShapes, topologicalNodes } from "../infer/infer-shapes.ts";
+import { inferShapes } from "../infer/infer-shapes.ts";
 import type { Inference } from "../infer/view.ts";
 import { AxisContext, type Contraction, type Findings, type SizeUse } from "./axis-context.ts";
 import { axisRules } from "./axis-rules.ts";
@@ -50,15 +50,16 @@ export function analyseCoupling(graph: Graph): Coupling {
     return spaces.get(value);
   };
   const findings: Findings = { contractions, sizes, axesOf };
-  const nodes = topologicalNodes(graph);
+  const nodes = graph.sorted();
   for (const node of nodes) {
     const context = new AxisContext(graph, node, inference, findings);
     const rule = node.domain === "" ? axisRules[node.op] : undefined;
     rule?.(context);
     context.finish(rule ? "does not keep this axis apart" : "is not an operator whose channels are known");
   }
-  for (const output of graph.outputs) {
-    for (const space of axesOf(output) ?? []) space.block(`"${output.name}" is an output of the model`);
+  for (const value of graph.values) {
+    const reason = outsideUse(graph, value);
+    if (reason !== undefined) for (const space of axesOf(value) ?? []) space.block(reason);
   }
   return {
     graph,
@@ -69,6 +70,16 @@ export function analyseCoupling(graph: Graph): Coupling {
     axesOf,
     assign: (value, axes) => spaces.set(value, axes),
   };
+}
+
+/** Why a value must keep its shape whatever its nodes say. */
+function outsideUse(graph: Graph, value: Value): string | undefined {
+  if (value.sparse) return `"${value.name}" is a sparse tensor`;
+  const use = graph.uses(value).find(({ index, node }) => !node || index < 0);
+  if (!use) return undefined;
+  return use.node
+    ? `a subgraph of ${describeNode(use.node)} uses "${value.name}"`
+    : `"${value.name}" is an output of the model`;
 }
 
 /** All places of a leaf in an axis; several where an axis holds the same channels twice. */

@@ -1,4 +1,4 @@
-import type { Dim, Graph, Node, Value, ValueType } from "../graph/graph.ts";
+import type { Dim, Graph, Value, ValueType } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { contentRules } from "./content-rules.ts";
 import { mergeDim } from "./dims.ts";
@@ -35,7 +35,7 @@ export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inf
       if (content) contents.set(value, content);
     } else if (value.type && !graph.producer(value)) types.set(value, bind(value.type));
   }
-  for (const node of topologicalNodes(graph)) {
+  for (const node of graph.sorted()) {
     const view = new NodeView(graph, node, { types, contents });
     const inferred = node.domain === "" ? (shapeRules[node.op]?.(view) ?? []) : [];
     node.outputs.forEach((value, index) => {
@@ -49,22 +49,6 @@ export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inf
     if (output && content && content.length <= contentLimit) contents.set(output, content);
   }
   return { types, contents };
-}
-
-/** Nodes so that each follows its producers; reorders the graph only if its own order does not do. */
-export function topologicalNodes(graph: Graph): readonly Node[] {
-  const nodes = graph.nodes();
-  const seen = new Set<Node>();
-  const ordered = nodes.every((node) => {
-    seen.add(node);
-    return node.inputs.every((value) => {
-      const producer = value && graph.producer(value);
-      return !producer || seen.has(producer);
-    });
-  });
-  if (ordered) return nodes;
-  graph.sortNodes();
-  return graph.nodes();
 }
 
 /** Inferred knowledge first; what the file declares fills the gaps. A rank that disagrees means the declaration is stale. */

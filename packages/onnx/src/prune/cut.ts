@@ -1,0 +1,201 @@
+import { DgateError } from "@dgate/core";
+import { type Coupling, cutSize, keptIndices, nodeName, type Removal } from "../coupling/analyse.ts";
+import type { SizeUse } from "../coupling/axis-context.ts";
+import type { Space } from "../coupling/space.ts";
+import { int, ints } from "../graph/attribute.ts";
+import { type Dim, describeNode, type Node, type Value } from "../graph/graph.ts";
+import { inferShapes } from "../infer/infer-shapes.ts";
+import { gatherTensor, readNumbers, tensorOf } from "../io/tensor-data.ts";
+
+/** How a model input changed. */
+export interface InputCut {
+  readonly value: Value;
+  readonly axis: number;
+  readonly size: number;
+  readonly kept: readonly number[];
+}
+
+/** What becomes of a model input whose features are removed. */
+export type InputMode = "gather" | "resize";
+
+/**
+ * Cuts every constant, size and declared type of a graph to what a removal leaves.
+ *
+ * @throws DgateError `CHECK` if the shapes that follow from the cut graph are not the expected ones; the graph is then spoilt
+ */
+export function cut(coupling: Coupling, removal: Removal, mode: InputMode): InputCut[] {
+  const { graph } = coupling;
+  for (const use of coupling.sizes) cutSizeUse(coupling, use, removal);
+  for (const value of graph.initializers) cutConstant(coupling, value, removal);
+  for (const value of graph.values) retype(coupling, value, removal);
+  const inputs = cutInputs(coupling, removal, mode);
+  checkShapes(coupling, removal, mode);
+  return inputs;
+}
+
+function cutConstant(coupling: Coupling, value: Value, removal: Removal): void {
+  coupling.axesOf(value)?.forEach((space, axis) => {
+    const kept = keptIndices(space, removal);
+    if (kept) coupling.graph.setData(value, gatherTensor(value.data!, axis, kept));
+  });
+}
+
+function retype({ axesOf }: Coupling, value: Value, removal: Removal): void {
+  const { type } = value;
+  const axes = axesOf(value);
+  if (value.data || !type?.shape || axes?.length !== type.shape.length) return;
+  const shape = type.shape.map((dim, axis) =>
+    typeof dim === "number" ? cutDim(axes[axis]!, dim, removal) : dim,
+  );
+  if (shape.some((dim, axis) => dim !== type.shape![axis])) value.type = { dtype: type.dtype, shape };
+}
+
+function cutDim(space: Space, dim: Dim, removal: Removal): Dim {
+  return space.size === dim ? cutSize(space, removal) : dim;
+}
+
+/** A model input keeps its shape and is gathered from (before everything that reads it), or shrinks itself. */
+function cutInputs(coupling: Coupling, removal: Removal, mode: InputMode): InputCut[] {
+  const { graph } = coupling;
+  return graph.requiredInputs.flatMap((value) =>
+    (coupling.axesOf(value) ?? []).flatMap((space, axis): InputCut[] => {
+      const kept = keptIndices(space, removal);
+      if (!kept) return [];
+      if (mode === "gather") gatherInput(coupling, value, axis, space, kept);
+      return [{ value, axis, size: space.size ?? 0, kept }];
+    }),
+  );
+}
+
+function gatherInput(
+  { graph, inference }: Coupling,
+  value: Value,
+  axis: number,
+  space: Space,
+  kept: readonly number[],
+): void {
+  const indices = graph.addInitializer(
+    graph.freshName(`${value.name}.features`),
+    tensorOf("int64", [kept.length], kept),
+  );
+  const before = inference.types.get(value)!;
+  value.type = { dtype: before.dtype, shape: (value.type ?? before).shape!.with(axis, space.size) };
+  const readers = graph.uses(value).slice();
+  const picked = graph.addNode({
+    op: "Gather",
+    name: `${value.name}.select`,
+    inputs: [value, indices],
+    attributes: { axis: int(axis) },
+  });
+  for (const { node, index } of readers)
+    if (node && index >= 0) graph.setInput(node, index, picked.outputs[0]);
+}
+
+function cutSizeUse(coupling: Coupling, use: SizeUse, removal: Removal): void {
+  switch (use.kind) {
+    case "attribute": {
+      const size = cutSize(use.space, removal);
+      if (size !== undefined && size !== use.space.size)
+        coupling.graph.setAttribute(use.node, use.name, int(size));
+      return;
+    }
+    case "shape":
+      return cutShapeOperand(coupling, use, removal);
+    case "split":
+      return cutSplit(coupling, use, removal);
+    case "slice":
+      return cutSlice(coupling, use, removal);
+  }
+}
+
+const changed = (spaces: readonly Space[], removal: Removal): boolean =>
+  spaces.some((space) => space.size !== undefined && cutSize(space, removal) !== space.size);
+
+/** Rewrites the sizes that changed; 0 (copy) and −1 (infer) stay, and what is symbolic becomes −1. */
+function cutShapeOperand(
+  coupling: Coupling,
+  { node, input, spaces }: Extract<SizeUse, { kind: "shape" }>,
+  removal: Removal,
+): void {
+  if (!changed(spaces, removal)) return;
+  const operand = node.inputs[input]!;
+  const old = operand.data && readNumbers(operand.data);
+  const source = coupling.axesOf(node.inputs[0]!);
+  const sizes = spaces.map((space, axis) => {
+    const size = cutSize(space, removal);
+    const before = old?.[axis];
+    if (before === -1) return -1;
+    const copied = source?.[axis];
+    if (before === 0 && node.op === "Reshape" && copied && cutSize(copied, removal) === size) return 0;
+    return size ?? before ?? -1;
+  });
+  replaceOperand(coupling, node, input, sizes);
+}
+
+function cutSplit(
+  coupling: Coupling,
+  { node, spaces }: Extract<SizeUse, { kind: "split" }>,
+  removal: Removal,
+): void {
+  if (!changed(spaces, removal)) return;
+  const { graph } = coupling;
+  const sizes = spaces.map((space) => cutSize(space, removal) ?? 0);
+  if ((graph.opsets.get("") ?? 1) < 13) return graph.setAttribute(node, "split", ints(sizes));
+  graph.setAttribute(node, "num_outputs", undefined);
+  replaceOperand(coupling, node, 1, sizes);
+}
+
+function cutSlice(coupling: Coupling, use: Extract<SizeUse, { kind: "slice" }>, removal: Removal): void {
+  const { node, at, before, taken } = use;
+  if (!changed([before, taken], removal)) return;
+  const start = cutSize(before, removal) ?? 0;
+  const end = start + (cutSize(taken, removal) ?? 0);
+  for (const [input, number] of [
+    [1, start],
+    [2, end],
+  ] as const) {
+    const numbers = [...readNumbers(node.inputs[input]!.data!)];
+    replaceOperand(coupling, node, input, numbers.with(at, number));
+  }
+}
+
+/** Gives a node its own list of integers: the old list may be shared with nodes that are not cut. */
+function replaceOperand(
+  { graph, assign, axesOf }: Coupling,
+  node: Node,
+  input: number,
+  numbers: readonly number[],
+): void {
+  const old = node.inputs[input];
+  const dtype = old?.data?.dtype === "int32" ? "int32" : "int64";
+  const stem = old?.data ? old.name : `${nodeName(node)}.sizes`;
+  const value = graph.addInitializer(graph.freshName(stem), tensorOf(dtype, [numbers.length], numbers));
+  const axes = old && axesOf(old);
+  if (axes) assign(value, axes);
+  graph.setInput(node, input, value);
+}
+
+/** The cut graph must give each value the size that its spaces say: a proof against a wrong row in the tables. */
+function checkShapes(coupling: Coupling, removal: Removal, mode: InputMode): void {
+  const { graph } = coupling;
+  const { types } = inferShapes(graph);
+  const full = new Set(mode === "gather" ? graph.requiredInputs : []);
+  for (const value of graph.values) {
+    const axes = coupling.axesOf(value);
+    const shape = types.get(value)?.shape;
+    if (!axes || !shape || full.has(value)) continue;
+    const expected = axes.map((space) => cutSize(space, removal));
+    const wrong =
+      shape.length !== axes.length ||
+      shape.some(
+        (dim, axis) => typeof dim === "number" && expected[axis] !== undefined && dim !== expected[axis],
+      );
+    if (!wrong) continue;
+    const producer = graph.producer(value);
+    throw new DgateError(
+      "CHECK",
+      `prune: ${producer ? describeNode(producer) : `"${value.name}"`} would give [${shape.join(", ")}] instead of ` +
+        `[${expected.join(", ")}]; the model is left as it was. Leave this site out of the plan, and please report the model.`,
+    );
+  }
+}

@@ -1,0 +1,206 @@
+import { type PlannedAxis, type PrunePlan } from "@dgate/core";
+import { indicesOf, keptIndices, occurrences, type Removal, whyBlocked } from "../coupling/analyse.ts";
+import type { Contraction } from "../coupling/axis-context.ts";
+import type { Space } from "../coupling/space.ts";
+import { describeNode } from "../graph/graph.ts";
+import { type DenseWeights, denseWeights, outputsOf } from "./dense-weights.ts";
+import { deadIndices } from "./mask.ts";
+import { type SliceConstants, SliceContext, type SliceSource } from "./slice-context.ts";
+
+/** Groups of a planned axis that stay although the plan lets them go. */
+export interface KeptBack {
+  readonly site: string;
+  readonly groups: readonly number[];
+  readonly reason: string;
+}
+
+/** What goes, and why the rest of the plan does not. */
+export interface Decision {
+  readonly removal: Removal;
+  readonly keptBack: readonly KeptBack[];
+}
+
+/** A place where removed channels would be summed up, with what is needed to say whether they may go. */
+interface Sink {
+  readonly contraction: Contraction;
+  readonly weights: DenseWeights | undefined;
+  readonly data: SliceConstants | undefined;
+  /** Constants of the second operand where both are computed. */
+  readonly other: SliceConstants | undefined;
+}
+
+/**
+ * Decides which channels of a masked graph can go without changing its outputs. A planned index may go if it is a whole
+ * index of a channel space that nothing blocks, and if wherever the channel is summed up it counts nothing (zero weights) or
+ * is a constant that can be added to a bias.
+ */
+export function decideRemoval(plan: PrunePlan, constants: SliceSource): Decision {
+  const candidates = new Map<Space, Set<number>>();
+  const reasons = new Map<Space, Map<number, string>>();
+  for (const planned of plan.axes) addCandidates(planned, constants, candidates);
+  for (const [leaf, indices] of candidates) keepOne(leaf, indices, reasons);
+  const sinks = constants.coupling.contractions
+    .filter(({ space }) => space.leaves().some((leaf) => candidates.has(leaf)))
+    .map((contraction) => sinkOf(contraction, constants));
+  const removal = new Map<Space, Set<number>>();
+  let grown = true;
+  while (grown) {
+    grown = false;
+    for (const [leaf, indices] of candidates) {
+      const own = sinks.filter(({ contraction }) => contraction.space.leaves().includes(leaf));
+      const gone = own.map((sink) => goneOutputs(sink, removal, constants));
+      for (const index of [...indices]) {
+        const reason = own
+          .map((sink, i) => objection(sink, leaf, index, gone[i]!))
+          .find((text) => text !== undefined);
+        if (reason !== undefined) note(reasons, leaf, index, reason);
+        else {
+          indices.delete(index);
+          removal.set(leaf, (removal.get(leaf) ?? new Set()).add(index));
+          grown = true;
+        }
+      }
+    }
+  }
+  return {
+    removal,
+    keptBack: plan.axes.flatMap((planned) => keptBack(planned, constants, removal, reasons)),
+  };
+}
+
+function addCandidates(
+  planned: PlannedAxis,
+  constants: SliceSource,
+  candidates: Map<Space, Set<number>>,
+): void {
+  const axis = axisOf(planned, constants);
+  if (!axis) return;
+  const dead = new Set(deadIndices(planned));
+  for (const leaf of axis.leaves()) {
+    if (whyBlocked(leaf) !== undefined) continue;
+    const found = candidates.get(leaf) ?? new Set<number>();
+    for (const index of wholeIndices(axis, leaf, dead)) found.add(index);
+    if (found.size > 0) candidates.set(leaf, found);
+  }
+}
+
+/** Indices of a leaf all of whose places in the axis are dead. */
+function wholeIndices(axis: Space, leaf: Space, dead: ReadonlySet<number>): number[] {
+  const places = occurrences(axis, leaf);
+  return Array.from({ length: leaf.size ?? 0 }, (_, index) => index).filter((index) =>
+    places.every((place) => indicesOf(place, index).every((at) => dead.has(at))),
+  );
+}
+
+/** The space of a planned axis; `undefined` if the tensor is gone with a dead branch. */
+function axisOf({ tensor, axis }: PlannedAxis, { coupling }: SliceSource): Space | undefined {
+  const value = coupling.graph.value(tensor);
+  return value && coupling.axesOf(value)?.[axis];
+}
+
+/** No runtime takes an axis of size 0 everywhere: the first index of a space stays if all could go. */
+function keepOne(leaf: Space, indices: Set<number>, reasons: Map<Space, Map<number, string>>): void {
+  if (indices.size < (leaf.size ?? 0)) return;
+  indices.delete(0);
+  note(reasons, leaf, 0, "one channel has to stay");
+}
+
+function note(reasons: Map<Space, Map<number, string>>, leaf: Space, index: number, reason: string): void {
+  const known = reasons.get(leaf) ?? new Map<number, string>();
+  reasons.set(leaf, known.set(index, reason));
+}
+
+function sinkOf(contraction: Contraction, constants: SliceSource): Sink {
+  const { node, left, right } = contraction;
+  const context = new SliceContext(node, constants);
+  const weights = denseWeights(context);
+  return {
+    contraction,
+    weights,
+    data: context.slices(left.input, left.axis),
+    other: weights ? undefined : context.slices(right.input, right.axis),
+  };
+}
+
+/** Output channels of a sink that are removed themselves: what is added to them does not matter. */
+function goneOutputs(
+  { contraction, weights }: Sink,
+  removal: Removal,
+  { coupling }: SliceSource,
+): ReadonlySet<number> {
+  const output = contraction.node.outputs[0];
+  const axis = weights && output && coupling.axesOf(output)?.[weights.outputAxis];
+  const kept = axis && keptIndices(axis, removal);
+  if (!weights || !kept) return new Set();
+  const stay = new Set(kept);
+  return new Set(Array.from({ length: weights.outputs }, (_, j) => j).filter((j) => !stay.has(j)));
+}
+
+/** Why index `index` of a leaf cannot go as far as this sink is concerned; `undefined` if it can. */
+function objection(sink: Sink, leaf: Space, index: number, gone: ReadonlySet<number>): string | undefined {
+  const { contraction, weights, data, other } = sink;
+  const channels = occurrences(contraction.space, leaf).flatMap((place) => indicesOf(place, index));
+  if (!weights) {
+    const counts = channels.some((k) => data?.[k] !== 0 && other?.[k] !== 0);
+    return counts
+      ? `${describeNode(contraction.node)} still reads it, and neither of its operands is zero there`
+      : undefined;
+  }
+  for (const k of dataChannels(channels, weights)) {
+    const constant = data?.[k] ?? Number.NaN;
+    if (constant === 0 || !reaches(weights, k, gone)) continue;
+    if (Number.isNaN(constant)) {
+      return `${describeNode(contraction.node)} still reads it, and it is not constant there (another producer of the same channel is alive)`;
+    }
+    if (weights.uneven !== undefined)
+      return `it emits the constant ${Number(constant.toPrecision(4))}, and ${weights.uneven}`;
+  }
+  return undefined;
+}
+
+/** Indices of one group's channels, in every group. */
+export function dataChannels(channels: readonly number[], { inputs, groups }: DenseWeights): number[] {
+  return Array.from({ length: groups }, (_, g) => channels.map((k) => (g * inputs) / groups + k)).flat();
+}
+
+function reaches(weights: DenseWeights, k: number, gone: ReadonlySet<number>): boolean {
+  const [from, to] = outputsOf(weights, k);
+  for (let j = from; j < to; j++) if (!gone.has(j) && weights.connected(k, j)) return true;
+  return false;
+}
+
+/** The planned groups of an axis that did not go, by reason. */
+function keptBack(
+  planned: PlannedAxis,
+  constants: SliceSource,
+  removal: Removal,
+  reasons: Map<Space, Map<number, string>>,
+): KeptBack[] {
+  const axis = axisOf(planned, constants);
+  if (!axis) return [];
+  const kept =
+    keptIndices(axis, removal) ?? Array.from({ length: planned.size * planned.blockSize }, (_, i) => i);
+  const stays = new Set(kept.map((index) => Math.floor(index / planned.blockSize)));
+  const wanted = new Set(planned.kept);
+  const byReason = new Map<string, number[]>();
+  for (const group of stays) {
+    if (wanted.has(group)) continue;
+    const reason = reasonOf(axis, group * planned.blockSize, reasons);
+    byReason.set(reason, [...(byReason.get(reason) ?? []), group]);
+  }
+  return [...byReason].map(([reason, groups]) => ({ site: planned.site, groups, reason }));
+}
+
+/** Why the index `at` of an axis stays. */
+function reasonOf(axis: Space, at: number, reasons: Map<Space, Map<number, string>>): string {
+  const leaves = axis.leaves();
+  for (const leaf of leaves) {
+    for (const [index, reason] of reasons.get(leaf) ?? []) {
+      if (occurrences(axis, leaf).some((place) => indicesOf(place, index).includes(at))) return reason;
+    }
+  }
+  const blocked = leaves.map(whyBlocked).find((reason) => reason !== undefined);
+  if (leaves.length === 1 && blocked !== undefined) return blocked;
+  const tied = "it can only go together with other indices of its axis, which the plan keeps";
+  return blocked === undefined ? tied : `${tied} (${blocked})`;
+}

@@ -1,0 +1,173 @@
+import { describeNode } from "../graph/graph.ts";
+import { floatAttribute, intAttribute } from "../ops/attributes.ts";
+import { isPadded, windowOf } from "../ops/window.ts";
+import type { SliceContext } from "./slice-context.ts";
+
+/** The fixed weights of a Gemm, MatMul, Conv or ConvTranspose as a matrix from input channels to output channels. */
+export interface DenseWeights {
+  /** Channel axis of input 0, and its size. */
+  readonly dataAxis: number;
+  readonly inputs: number;
+  /** Channel axis of the output, and its size. */
+  readonly outputAxis: number;
+  readonly outputs: number;
+  /** Channels are in this many independent groups. */
+  readonly groups: number;
+  /** Sum of the weights (all taps of a kernel) from input channel k to output channel j of the same group. */
+  total(k: number, j: number): number;
+  /** Whether any weight from k to j is not zero. */
+  connected(k: number, j: number): boolean;
+  /** Why a constant channel other than zero does not add the same to every position, if it does not. */
+  readonly uneven: string | undefined;
+}
+
+/** `undefined` where the weights are computed, or the operator is used in a form without channels. */
+export function denseWeights(context: SliceContext): DenseWeights | undefined {
+  switch (context.node.op) {
+    case "Gemm":
+      return gemmWeights(context);
+    case "MatMul":
+      return matmulWeights(context);
+    case "Conv":
+      return convWeights(context);
+    case "ConvTranspose":
+      return convTransposeWeights(context);
+    default:
+      return undefined;
+  }
+}
+
+function matrix(
+  numbers: ArrayLike<number>,
+  rowStride: number,
+  columnStride: number,
+  factor: number,
+): Pick<DenseWeights, "total" | "connected"> {
+  return {
+    total: (k, j) => factor * numbers[k * rowStride + j * columnStride]!,
+    connected: (k, j) => numbers[k * rowStride + j * columnStride] !== 0,
+  };
+}
+
+/** y = α·A·B + β·C with `transA`, `transB`. */
+function gemmWeights(context: SliceContext): DenseWeights | undefined {
+  const numbers = context.numbers(1);
+  const rows = context.size(1, 0);
+  const columns = context.size(1, 1);
+  if (!numbers || rows === undefined || columns === undefined) return undefined;
+  const transB = intAttribute(context.node, "transB", 0) !== 0;
+  const [inputs, outputs] = transB ? [columns, rows] : [rows, columns];
+  return {
+    dataAxis: intAttribute(context.node, "transA", 0) ? 0 : 1,
+    outputAxis: 1,
+    groups: 1,
+    inputs,
+    outputs,
+    uneven: undefined,
+    ...matrix(numbers, transB ? 1 : columns, transB ? columns : 1, floatAttribute(context.node, "alpha", 1)),
+  };
+}
+
+/** Weights on the right, one matrix for all rows. */
+function matmulWeights(context: SliceContext): DenseWeights | undefined {
+  const rank = context.view.shape(0)?.length;
+  const inputs = context.size(1, 0);
+  const outputs = context.size(1, 1);
+  if (context.view.shape(1)?.length !== 2 || !rank || inputs === undefined || outputs === undefined)
+    return undefined;
+  const numbers = context.numbers(1);
+  if (!numbers) return undefined;
+  return {
+    dataAxis: rank - 1,
+    outputAxis: Math.max(rank, 2) - 1,
+    groups: 1,
+    inputs,
+    outputs,
+    uneven: undefined,
+    ...matrix(numbers, outputs, 1, 1),
+  };
+}
+
+/** Weights `[O, C/g, …]`. */
+function convWeights(context: SliceContext): DenseWeights | undefined {
+  const shape = fixedShape(context);
+  const numbers = context.numbers(1);
+  if (!shape || !numbers) return undefined;
+  const groups = intAttribute(context.node, "group", 1);
+  const [outputs, perGroup] = [shape[0]!, shape[1]!];
+  const kernel = shape.slice(2);
+  const taps = kernel.reduce((a, b) => a * b, 1);
+  const window = windowOf(context.node, kernel, context.view.shape(0)?.slice(2) ?? []);
+  const start = (k: number, j: number): number => (j * perGroup + (k % perGroup)) * taps;
+  return {
+    dataAxis: 1,
+    outputAxis: 1,
+    inputs: perGroup * groups,
+    outputs,
+    groups,
+    ...tapSums(numbers, start, taps),
+    uneven: isPadded(window)
+      ? `${describeNode(context.node)} pads with zeros, so a constant channel adds less at the border`
+      : undefined,
+  };
+}
+
+/** Weights `[C, O/g, …]`. */
+function convTransposeWeights(context: SliceContext): DenseWeights | undefined {
+  const shape = fixedShape(context);
+  const numbers = context.numbers(1);
+  if (!shape || !numbers) return undefined;
+  const groups = intAttribute(context.node, "group", 1);
+  const [inputs, perGroup] = [shape[0]!, shape[1]!];
+  const kernel = shape.slice(2);
+  const taps = kernel.reduce((a, b) => a * b, 1);
+  const window = windowOf(context.node, kernel, context.view.shape(0)?.slice(2) ?? []);
+  const start = (k: number, j: number): number => (k * perGroup + (j % perGroup)) * taps;
+  const plain = taps === 1 && window.strides.every((stride) => stride === 1) && !isPadded(window);
+  return {
+    dataAxis: 1,
+    outputAxis: 1,
+    inputs,
+    outputs: perGroup * groups,
+    groups,
+    ...tapSums(numbers, start, taps),
+    uneven: plain
+      ? undefined
+      : `${describeNode(context.node)} spreads its input, so a constant channel does not add the same everywhere`,
+  };
+}
+
+function tapSums(
+  numbers: ArrayLike<number>,
+  start: (k: number, j: number) => number,
+  taps: number,
+): Pick<DenseWeights, "total" | "connected"> {
+  return {
+    total(k, j) {
+      let sum = 0;
+      for (let i = start(k, j), end = i + taps; i < end; i++) sum += numbers[i]!;
+      return sum;
+    },
+    connected(k, j) {
+      for (let i = start(k, j), end = i + taps; i < end; i++) if (numbers[i] !== 0) return true;
+      return false;
+    },
+  };
+}
+
+function fixedShape(context: SliceContext): readonly number[] | undefined {
+  const shape = context.view.shape(1);
+  return shape?.every((dim) => typeof dim === "number") ? shape : undefined;
+}
+
+/** Output channels `[from, to)` that input channel k reaches. */
+export function outputsOf({ inputs, outputs, groups }: DenseWeights, k: number): readonly [number, number] {
+  const group = Math.floor(k / (inputs / groups));
+  return [(group * outputs) / groups, ((group + 1) * outputs) / groups];
+}
+
+/** Input channels `[from, to)` that reach output channel j. */
+export function inputsOf({ inputs, outputs, groups }: DenseWeights, j: number): readonly [number, number] {
+  const group = Math.floor(j / (outputs / groups));
+  return [(group * inputs) / groups, ((group + 1) * inputs) / groups];
+}

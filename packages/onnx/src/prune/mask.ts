@@ -1,0 +1,91 @@
+import { DgateError, type PlannedAxis, type PrunePlan, fingerprintOf } from "@dgate/core";
+import type { Graph, Value } from "../graph/graph.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { elementBits } from "../io/element-types.ts";
+import { normalise } from "./normalise.ts";
+
+/** Names the architecture of a model: what a plan's fingerprint is compared with. Weights' values do not enter. */
+export function fingerprint(graph: Graph): string {
+  return fingerprintOfNormal(normalise(graph));
+}
+
+/** As `fingerprint`, for a graph that is in normal form already. */
+export function fingerprintOfNormal(graph: Graph): string {
+  return fingerprintOf(
+    graph.initializers.map(({ name, data }) => ({ name, shape: data!.shape, dtype: data!.dtype })),
+  );
+}
+
+/**
+ * The model with the dead groups of a plan zeroed: same shapes, same file size. Exactly the planned slices are touched; a
+ * bias is zeroed only if the plan lists it. The graph itself is not changed.
+ *
+ * @throws DgateError `GROUP` if the plan is for another model or names a tensor, axis or index that is not there
+ */
+export function mask(graph: Graph, plan: PrunePlan): Graph {
+  const copy = normalise(graph);
+  maskInPlace(copy, plan);
+  return copy;
+}
+
+/** Zeroes the planned slices of a graph in normal form. */
+export function maskInPlace(graph: Graph, plan: PrunePlan): void {
+  const found = fingerprintOfNormal(graph);
+  if (plan.fingerprint !== found) {
+    throw new DgateError(
+      "GROUP",
+      `prune: the plan is for model ${plan.fingerprint}, this one is ${found}. Make the plan from this model's sites.`,
+    );
+  }
+  for (const planned of plan.axes) {
+    const value = plannedTensor(graph, planned);
+    value.data = zeroed(value.data!, planned.axis, deadIndices(planned));
+  }
+}
+
+/** The initializer that a planned axis speaks of. */
+export function plannedTensor(graph: Graph, planned: PlannedAxis): Value {
+  const { site, tensor, axis, size, blockSize } = planned;
+  const value = graph.value(tensor);
+  if (!value?.data) {
+    throw new DgateError(
+      "GROUP",
+      `prune: site "${site}" names the tensor "${tensor}", which the model does not have.`,
+    );
+  }
+  const length = value.data.shape[axis];
+  if (length !== size * blockSize) {
+    throw new DgateError(
+      "GROUP",
+      `prune: site "${site}" has ${size} groups of ${blockSize} on axis ${axis} of "${tensor}", ` +
+        `which is [${value.data.shape.join(", ")}]. Was the plan made for another model?`,
+    );
+  }
+  return value;
+}
+
+/** The indices of the axis that the plan does not keep. */
+export function deadIndices({ size, blockSize, kept }: PlannedAxis): number[] {
+  const stay = new Set(kept);
+  return Array.from({ length: size * blockSize }, (_, i) => i).filter(
+    (i) => !stay.has(Math.floor(i / blockSize)),
+  );
+}
+
+/** A tensor with the slices `indices` of an axis set to zero. */
+export function zeroed(tensor: Tensor, axis: number, indices: readonly number[]): Tensor {
+  const bits = elementBits[tensor.dtype];
+  if (tensor.dtype === "string" || bits % 8 !== 0) {
+    throw new DgateError("UNSUPPORTED", `mask: slices of a ${tensor.dtype} tensor cannot be zeroed.`);
+  }
+  if (indices.length === 0) return tensor;
+  const { shape } = tensor;
+  const size = shape[axis]!;
+  const run = (shape.slice(axis + 1).reduce((a, b) => a * b, 1) * bits) / 8;
+  const outer = shape.slice(0, axis).reduce((a, b) => a * b, 1);
+  const bytes = tensor.bytes.slice();
+  for (let o = 0; o < outer; o++) {
+    for (const index of indices) bytes.fill(0, (o * size + index) * run, (o * size + index + 1) * run);
+  }
+  return { dtype: tensor.dtype, shape, bytes };
+}

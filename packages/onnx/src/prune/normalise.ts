@@ -1,0 +1,99 @@
+import type { Graph, Node, Value } from "../graph/graph.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { inferShapes } from "../infer/infer-shapes.ts";
+import { tensorOf, transposeTensor } from "../io/tensor-data.ts";
+import { intsAttribute } from "../ops/attributes.ts";
+
+/**
+ * A copy of a graph in the form that analysis and pruning work on: every `Constant` node is an initializer of the same name,
+ * and a weight that is only reshaped or transposed before its use is stored that way. Outputs are the same to the bit.
+ */
+export function normalise(graph: Graph): Graph {
+  const copy = graph.clone();
+  liftConstants(copy);
+  while (foldStaticShapes(copy) > 0) continue;
+  return copy;
+}
+
+/** Turns `Constant` nodes into initializers. */
+export function liftConstants(graph: Graph): number {
+  let edits = 0;
+  for (const node of graph.nodes("Constant")) {
+    const data = constantTensor(node);
+    if (data && replaceByConstant(graph, node, data)) edits += 1;
+  }
+  return edits;
+}
+
+/** Stores a reshaped or transposed weight in its final form, if nothing else uses it. */
+export function foldStaticShapes(graph: Graph): number {
+  const candidates = graph.nodes().filter((node) => {
+    const source = node.inputs[0];
+    if (node.domain !== "" || !rearranging.has(node.op) || !source) return false;
+    return fixedData(graph, source) !== undefined && graph.uses(source).length === 1;
+  });
+  if (candidates.length === 0) return 0;
+  const { types } = inferShapes(graph);
+  let edits = 0;
+  for (const node of candidates) {
+    const source = node.inputs[0]!;
+    const data = rearranged(node, source.data!, types.get(node.outputs[0]!)?.shape);
+    if (!data || !replaceByConstant(graph, node, data)) continue;
+    graph.removeInitializer(source);
+    edits += 1;
+  }
+  return edits;
+}
+
+/**
+ * The content of a value that no caller can change: from IR 4 on, an initializer that is also a graph input is only a
+ * default; before, every initializer had to be listed as an input.
+ */
+export function fixedData(graph: Graph, value: Value): Tensor | undefined {
+  return graph.info.irVersion >= 4 && graph.inputs.includes(value) ? undefined : value.data;
+}
+
+const rearranging = new Set(["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"]);
+
+/** What a node makes of a constant by moving its elements; `undefined` for another operator or an unknown shape. */
+export function rearranged(
+  node: Node,
+  data: Tensor,
+  shape: readonly (number | string | undefined)[] | undefined,
+): Tensor | undefined {
+  if (!rearranging.has(node.op)) return undefined;
+  if (node.op === "Identity") return data;
+  if (node.op === "Transpose") return transposeTensor(data, intsAttribute(node, "perm"));
+  if (!shape?.every((dim) => typeof dim === "number")) return undefined;
+  return { ...data, shape };
+}
+
+/** Puts an initializer of the same name in the place of a node's only output. */
+function replaceByConstant(graph: Graph, node: Node, data: Tensor): boolean {
+  const output = node.outputs[0];
+  if (!output || graph.uses(output).some((use) => use.node === undefined)) return false;
+  const { name } = output;
+  const constant: Value = graph.addInitializer(graph.freshName(`${name}_constant`), data);
+  graph.replaceUses(output, constant);
+  graph.remove(node);
+  graph.rename(constant, name);
+  return true;
+}
+
+function constantTensor({ attributes }: Node): Tensor | undefined {
+  const attribute = [...attributes].find(([name]) => name.startsWith("value"))?.[1];
+  switch (attribute?.kind) {
+    case "tensor":
+      return attribute.value;
+    case "float":
+      return tensorOf("float32", [], [attribute.value]);
+    case "int":
+      return tensorOf("int64", [], [attribute.value]);
+    case "floats":
+      return tensorOf("float32", [attribute.value.length], attribute.value);
+    case "ints":
+      return tensorOf("int64", [attribute.value.length], attribute.value);
+    default:
+      return undefined; // texts and sparse constants stay nodes
+  }
+}

@@ -1,0 +1,131 @@
+import type { PlannedAxis, PrunePlan } from "@dgate/core";
+import { analyseCoupling, keptIndices, nodeName, type Coupling, type Removal } from "../coupling/analyse.ts";
+import type { Graph } from "../graph/graph.ts";
+import { readNumbers } from "../io/tensor-data.ts";
+import { countCosts } from "../sites/count-costs.ts";
+import { cut, type InputCut, type InputMode } from "./cut.ts";
+import { removeDeadCode } from "./dead-code.ts";
+import { decideRemoval, type KeptBack } from "./decide.ts";
+import { dropConstantBranches } from "./drop-constant-branches.ts";
+import { dropFullGathers, type FeatureGather, insertFeatureGathers } from "./feature-inputs.ts";
+import { foldRemovedConstants } from "./fold-constants.ts";
+import { maskInPlace } from "./mask.ts";
+import { normalise } from "./normalise.ts";
+import { sliceConstants } from "./slice-constants.ts";
+
+/** Size of a model. */
+export interface ModelSize {
+  readonly parameters: number;
+  readonly macs: number;
+  /** Bytes of all constants. */
+  readonly bytes: number;
+}
+
+/** Which features of a model input are still read. */
+export interface KeptInput {
+  /** The model input. */
+  readonly name: string;
+  /** The layer that reads them; absent where the input itself was cut for all its readers. */
+  readonly node: string | undefined;
+  /** Axis of what the layer reads (of the flattened input, if it is flattened first). */
+  readonly axis: number;
+  readonly size: number;
+  readonly kept: readonly number[];
+}
+
+/** What `prune` did. */
+export interface PruneReport {
+  readonly before: ModelSize;
+  readonly after: ModelSize;
+  /** Per site of the plan: its groups, and how many are left. */
+  readonly removed: readonly { readonly site: string; readonly groups: number; readonly kept: number }[];
+  /** Planned groups that could not go without changing the outputs; they stay zeroed. */
+  readonly keptBack: readonly KeptBack[];
+  readonly inputs: readonly KeptInput[];
+}
+
+/** Options of `prune`. */
+export interface PruneOptions {
+  /**
+   * What happens to the model's input when its features are removed. `gather` (default): it takes full inputs and picks
+   * what it reads. `resize`: where nothing else reads the input, it takes the kept features only.
+   */
+  readonly inputs?: InputMode;
+  /** Sizes of symbolic dimensions for the report's MACs; others count as 1. */
+  readonly dims?: Readonly<Record<string, number>>;
+}
+
+/**
+ * Removes the dead groups of a plan from a model, with everything coupled to them. The result computes exactly what
+ * `mask(graph, plan)` computes: what removed channels still emit is folded into biases, and a group that cannot go without a
+ * difference stays (zeroed) and is named in the report. The graph itself is not changed.
+ *
+ * @throws DgateError `GROUP` if the plan does not belong to the model, `FORMAT` for a cyclic graph
+ */
+export function prune(
+  graph: Graph,
+  plan: PrunePlan,
+  { inputs = "gather", dims = {} }: PruneOptions = {},
+): { graph: Graph; report: PruneReport } {
+  const before = normalise(graph);
+  const work = before.clone();
+  maskInPlace(work, plan);
+  if (plan.axes.some(({ kept }) => kept.length === 0)) dropConstantBranches(work);
+  const gathers = inputs === "gather" ? insertFeatureGathers(work, plan) : [];
+  const coupling = analyseCoupling(work);
+  const constants = sliceConstants(coupling);
+  const { removal, keptBack } = decideRemoval(plan, constants);
+  const removed = plan.axes.map((planned) => {
+    return { site: planned.site, groups: planned.size, kept: groupsLeft(coupling, removal, planned) };
+  });
+  foldRemovedConstants(constants, removal);
+  const cuts = cut(coupling, removal, inputs);
+  const kept = dropFullGathers(work, gathers);
+  removeDeadCode(work);
+  work.sortNodes();
+  const report: PruneReport = {
+    before: sizeOf(before, dims),
+    after: sizeOf(work, dims),
+    removed: mergeSites(removed),
+    keptBack,
+    inputs: [...kept.map(describeGather), ...cuts.map(describeCut)],
+  };
+  return { graph: work, report };
+}
+
+/** One line per site: a plan lists a site's weight and its bias. */
+function mergeSites(removed: PruneReport["removed"]): PruneReport["removed"] {
+  const merged = new Map<string, PruneReport["removed"][number]>();
+  for (const entry of removed) {
+    const key = `${entry.groups} ${entry.site}`;
+    const before = merged.get(key);
+    merged.set(key, before ? { ...before, kept: Math.max(before.kept, entry.kept) } : entry);
+  }
+  return [...merged.values()];
+}
+
+/** Groups of an axis of which at least one index stays; none if the tensor went with a dead branch. */
+function groupsLeft(
+  { graph, axesOf }: Coupling,
+  removal: Removal,
+  { tensor, axis, size, blockSize }: PlannedAxis,
+): number {
+  const value = graph.value(tensor);
+  const space = value && axesOf(value)?.[axis];
+  if (!space) return 0;
+  const kept = keptIndices(space, removal);
+  return kept ? new Set(kept.map((index) => Math.floor(index / blockSize))).size : size;
+}
+
+function sizeOf(graph: Graph, dims: Readonly<Record<string, number>>): ModelSize {
+  const { parameters, macs, bytes } = countCosts(graph, dims);
+  return { parameters, macs, bytes };
+}
+
+function describeGather({ input, consumer, indices, axis, size }: FeatureGather): KeptInput {
+  return { name: input.name, node: nodeName(consumer), axis, size, kept: [...readNumbers(indices.data!)] };
+}
+
+function describeCut({ value, axis, size, kept }: InputCut): KeptInput {
+  return { name: value.name, node: undefined, axis, size, kept };
+}

@@ -1,0 +1,83 @@
+import type { Coupling } from "../coupling/analyse.ts";
+import type { Value } from "../graph/graph.ts";
+import { readNumbers } from "../io/tensor-data.ts";
+import { fixedData } from "./normalise.ts";
+import { isNumeric, SliceContext, type SliceConstants, type SliceSource } from "./slice-context.ts";
+import { sliceRules } from "./slice-rules.ts";
+
+/**
+ * Finds the constants that dead channels leave behind: a filter of zeros still emits its bias, and what activation,
+ * normalisation and pooling make of it. Exact per channel: float64, rounded after every operator as the runtime rounds.
+ *
+ * @returns for a value and an axis, the number that fills each slice; `undefined` if every slice varies
+ */
+export function sliceConstants(coupling: Coupling): SliceSource {
+  const { graph, inference } = coupling;
+  const memo = new Map<Value, Map<number, SliceConstants | undefined>>();
+  const source: SliceSource = {
+    coupling,
+    of(value, axis) {
+      const known = memo.get(value) ?? new Map<number, SliceConstants | undefined>();
+      memo.set(value, known);
+      if (!known.has(axis)) {
+        known.set(axis, undefined);
+        known.set(axis, compute(value, axis));
+      }
+      return known.get(axis);
+    },
+  };
+
+  function compute(value: Value, axis: number): SliceConstants | undefined {
+    const type = inference.types.get(value);
+    const size = type?.shape?.[axis];
+    if (typeof size !== "number") return undefined;
+    const data = fixedData(graph, value);
+    if (data) return isNumeric(data) ? uniformSlices(readNumbers(data), data.shape, axis) : undefined;
+    const node = graph.producer(value);
+    if (!node || node.domain !== "" || node.outputs[0] !== value) return undefined;
+    const found = sliceRules[node.op]?.(new SliceContext(node, source), axis);
+    if (!found || found.every((number) => Number.isNaN(number))) return undefined;
+    // Infinity and overflow are no constants to fold.
+    return found.map((number) => (Number.isFinite(number) ? round(number, type?.dtype) : Number.NaN));
+  }
+
+  // In topological order every question about a node finds its inputs answered: no deep recursion on long chains.
+  for (const node of coupling.nodes) {
+    const output = node.outputs[0];
+    const rank = output && inference.types.get(output)?.shape?.length;
+    for (let axis = 0; output && axis < (rank ?? 0); axis++) {
+      if (isCuttable(coupling, output, axis)) source.of(output, axis);
+    }
+  }
+  return source;
+}
+
+/** Only axes with a leaf that can be cut are worth the arithmetic. */
+function isCuttable(coupling: Coupling, value: Value, axis: number): boolean {
+  const leaves = coupling.axesOf(value)?.[axis]?.leaves() ?? [];
+  return leaves.some(({ size, barriers }) => size !== undefined && size > 1 && barriers.length === 0);
+}
+
+function round(number: number, dtype: string | undefined): number {
+  return dtype === "float64" ? number : Math.fround(number);
+}
+
+/** The number that fills each slice of a constant tensor. */
+export function uniformSlices(
+  numbers: ArrayLike<number>,
+  shape: readonly number[],
+  axis: number,
+): SliceConstants {
+  const size = shape[axis] ?? 1;
+  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const found = new Float64Array(size);
+  const seen = new Uint8Array(size);
+  for (let i = 0; i < numbers.length; i++) {
+    const at = Math.floor(i / inner) % size;
+    if (seen[at] === 0) {
+      seen[at] = 1;
+      found[at] = numbers[i]!;
+    } else if (found[at] !== numbers[i]) found[at] = Number.NaN;
+  }
+  return found;
+}

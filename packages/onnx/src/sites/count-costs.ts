@@ -1,0 +1,91 @@
+import { type LayerCost, type ModelCost, modelCost } from "@dgate/core";
+import { nodeName } from "../coupling/analyse.ts";
+import type { Dim, Graph, Value } from "../graph/graph.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { inferShapes } from "../infer/infer-shapes.ts";
+import { factorsOf } from "../infer/dims.ts";
+import { NodeView } from "../infer/view.ts";
+import { elementBits, elementCount } from "../io/element-types.ts";
+import { intAttribute } from "../ops/attributes.ts";
+
+/** Cost of one node. */
+export interface NodeCost extends LayerCost {
+  readonly op: string;
+}
+
+/** Cost of a graph, node by node and in all. */
+export interface GraphCost extends ModelCost {
+  readonly layers: readonly NodeCost[];
+  /** Bytes of all constants. */
+  readonly bytes: number;
+  /** Symbolic dimensions that were counted as 1 because `dims` gives them no size. */
+  readonly assumed: readonly string[];
+}
+
+type MacRule = (view: NodeView, size: (dim: Dim) => number) => number;
+
+const count = (shape: readonly Dim[] | undefined, size: (dim: Dim) => number): number => {
+  return shape ? shape.reduce<number>((total, dim) => total * size(dim), 1) : 0;
+};
+
+/** Each output element of Gemm and MatMul is one dot product of length K. */
+const gemm: MacRule = (view, size) => {
+  const depth = view.shape(0)?.[intAttribute(view.node, "transA", 0) ? 0 : 1];
+  return count(view.outputShape(), size) * size(depth);
+};
+
+const matmul: MacRule = (view, size) => count(view.outputShape(), size) * size(view.shape(0)?.at(-1));
+
+/** Each output element of Conv is a dot product over the channels of its group and the kernel. */
+const conv: MacRule = (view, size) => count(view.outputShape(), size) * count(view.shape(1)?.slice(1), size);
+
+/** Each input element of ConvTranspose is multiplied with the kernels of all outputs of its group. */
+const convTranspose: MacRule = (view, size) =>
+  count(view.shape(0), size) * count(view.shape(1)?.slice(1), size);
+
+/** Multiply–adds of the operators that have them in number; element-wise work, pooling and normalisation are not counted. */
+const macRules: Readonly<Record<string, MacRule>> = {
+  Gemm: gemm,
+  MatMul: matmul,
+  Conv: conv,
+  ConvTranspose: convTranspose,
+};
+
+/**
+ * Parameters, multiply–adds and bytes of a model.
+ *
+ * @param dims sizes of symbolic dimensions, by name; a dimension without size counts as 1 (so `batch` need not be given)
+ */
+export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> = {}): GraphCost {
+  const inference = inferShapes(graph, { dims });
+  const assumed = new Set<string>();
+  const size = (dim: Dim): number => {
+    const factors = factorsOf(dim);
+    for (const symbol of factors?.symbols ?? []) assumed.add(symbol);
+    return factors?.coefficient ?? 1;
+  };
+  const counted = new Set<Value>();
+  const layers = graph.nodes().map((node): NodeCost => {
+    let parameters = 0;
+    for (const value of node.inputs) {
+      if (!value?.data || counted.has(value) || !isWeight(value.data)) continue;
+      counted.add(value);
+      parameters += elementCount(value.data.shape);
+    }
+    const view = new NodeView(graph, node, inference);
+    const macs = node.domain === "" ? (macRules[node.op]?.(view, size) ?? 0) : 0;
+    return { layer: nodeName(node), op: node.op, parameters, macs };
+  });
+  const bytes = graph.initializers.reduce((total, { data }) => total + byteCount(data!), 0);
+  return { ...modelCost(layers), layers, bytes, assumed: [...assumed] };
+}
+
+/** Integers of 32 and 64 bits are shapes and indices, not weights; single numbers are no parameters either. */
+function isWeight({ dtype, shape }: Tensor): boolean {
+  const shapes = dtype === "int64" || dtype === "int32" || dtype === "bool" || dtype === "string";
+  return !shapes && shape.length > 0;
+}
+
+function byteCount({ dtype, shape, bytes }: Tensor): number {
+  return dtype === "string" ? bytes.length : Math.ceil((elementCount(shape) * elementBits[dtype]) / 8);
+}

@@ -1,0 +1,52 @@
+import { type Coupling, type Occurrence, occurrences } from "../coupling/analyse.ts";
+import type { Space } from "../coupling/space.ts";
+import type { Graph, Node, Value } from "../graph/graph.ts";
+import { intAttribute } from "../ops/attributes.ts";
+import type { CoupledRole, CoupledSlice } from "./site.ts";
+
+/** For each leaf space, the constants that hold it: on which axis and where. */
+export function coupledSlices(coupling: Coupling): ReadonlyMap<Space, readonly CoupledSlice[]> {
+  const found = new Map<Space, CoupledSlice[]>();
+  for (const value of coupling.graph.initializers) {
+    if (value.data!.dtype === "int64") continue; // shapes and indices
+    coupling.axesOf(value)?.forEach((space, axis) => {
+      for (const leaf of space.leaves()) {
+        if (leaf.size === undefined || leaf.size < 2) continue;
+        const places: readonly Occurrence[] = occurrences(space, leaf);
+        const list = found.get(leaf) ?? [];
+        found.set(leaf, list);
+        const axisSize = value.data!.shape[axis]!;
+        list.push({ tensor: value.name, axis, axisSize, role: roleOf(coupling.graph, value, axis), places });
+      }
+    });
+  }
+  return found;
+}
+
+/** The axis of a layer's weight (input 1) that its output channels are on; `undefined` for an operator without weight. */
+export function outputAxis(node: Node, weightRank: number): number | undefined {
+  if (node.domain !== "") return undefined;
+  switch (node.op) {
+    case "Gemm":
+      return intAttribute(node, "transB", 0) ? 0 : 1;
+    case "MatMul":
+      return weightRank >= 2 ? weightRank - 1 : undefined;
+    case "Conv":
+      return 0;
+    case "ConvTranspose":
+      return 1;
+    default:
+      return undefined;
+  }
+}
+
+function roleOf(graph: Graph, value: Value, axis: number): CoupledRole {
+  const use = graph.uses(value)[0];
+  const node = use?.node;
+  if (!node || node.domain !== "") return "parameter";
+  if (node.op === "BatchNormalization") return use.index >= 3 ? "statistics" : "parameter";
+  if (node.op === "Gather") return "producer";
+  const weight = use.index === 1 ? outputAxis(node, value.data!.shape.length) : undefined;
+  if (weight === undefined) return use.index === 0 && node.op === "MatMul" ? "consumer" : "parameter";
+  return weight === axis ? "producer" : "consumer";
+}

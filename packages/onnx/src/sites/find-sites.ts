@@ -1,0 +1,171 @@
+import {
+  analyseCoupling,
+  type Coupling,
+  nodeName,
+  type Occurrence,
+  occurrences,
+  whyBlocked,
+} from "../coupling/analyse.ts";
+import { Space } from "../coupling/space.ts";
+import type { Graph, Node, Value } from "../graph/graph.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { intAttribute } from "../ops/attributes.ts";
+import { featureAxes, sourceInput } from "../prune/feature-inputs.ts";
+import { fingerprintOfNormal } from "../prune/mask.ts";
+import { fixedData, normalise } from "../prune/normalise.ts";
+import { coupledSlices, outputAxis } from "./coupled-slices.ts";
+import { groupNorms } from "./group-norms.ts";
+import type { CoupledSlice, Site, SiteKind } from "./site.ts";
+
+/** What all sites of one model share. */
+interface Survey {
+  readonly coupling: Coupling;
+  readonly slices: ReadonlyMap<Space, readonly CoupledSlice[]>;
+  readonly fingerprint: string;
+  readonly channels: Map<Space, number>;
+  readonly sites: Map<string, Site>;
+}
+
+/** A weight and the axis that groups are on. */
+interface Place {
+  readonly kind: SiteKind;
+  readonly node: Node;
+  readonly weight: Value;
+  readonly axis: number;
+}
+
+/**
+ * All places of a model where groups of channels can be removed, with everything that goes with them, and those where none
+ * can, with the reason. The graph is not changed.
+ *
+ * Kinds: `neurons` (outputs of Gemm and MatMul), `filters` (of Conv and ConvTranspose), `inputs` (features of the model's
+ * inputs that a layer reads), `dimensions` (of an embedding).
+ *
+ * @throws DgateError `FORMAT` for a cyclic graph
+ */
+export function findSites(graph: Graph): Site[] {
+  const coupling = analyseCoupling(normalise(graph));
+  const survey: Survey = {
+    coupling,
+    slices: coupledSlices(coupling),
+    fingerprint: fingerprintOfNormal(coupling.graph),
+    channels: new Map(),
+    sites: new Map(),
+  };
+  const seen = new Set<string>();
+  for (const node of coupling.nodes) {
+    for (const place of placesOf(coupling, node)) {
+      const key = `${place.weight.name} ${place.axis}`;
+      if (seen.has(key)) continue; // a tied weight is one site
+      seen.add(key);
+      if (place.kind === "inputs") addFeatures(survey, place);
+      else addChannels(survey, place);
+    }
+  }
+  return [...survey.sites.values()];
+}
+
+function placesOf(coupling: Coupling, node: Node): Place[] {
+  const { graph } = coupling;
+  if (node.op === "Gather" && node.domain === "") {
+    const table = node.inputs[0];
+    const rows = intAttribute(node, "axis", 0) === 0 && fixedData(graph, node.inputs[1]!) === undefined;
+    if (!table || !rows || fixedData(graph, table)?.shape.length !== 2) return [];
+    return [{ kind: "dimensions", node, weight: table, axis: 1 }];
+  }
+  const weight = node.inputs[1];
+  const data = weight && fixedData(graph, weight);
+  const axis = data && outputAxis(node, data.shape.length);
+  if (axis === undefined) return [];
+  const kind = node.op.startsWith("Conv") ? "filters" : "neurons";
+  const outputs: Place = { kind, node, weight: weight!, axis };
+  const features = featurePlace(coupling, node, weight!);
+  return features ? [features, outputs] : [outputs];
+}
+
+/** The features of a model input that a layer reads: moved only on the way, or scaled one by one. */
+function featurePlace({ graph, inference, axesOf }: Coupling, node: Node, weight: Value): Place | undefined {
+  const data = node.inputs[0];
+  const rank = data && inference.types.get(data)?.shape?.length;
+  const axes = rank === undefined ? undefined : featureAxes(node, rank);
+  if (!data || !axes) return undefined;
+  const place: Place = { kind: "inputs", node, weight, axis: axes.weightAxis };
+  if (sourceInput(graph, data)) return place;
+  const leaf = axesOf(weight)?.[axes.weightAxis]?.root;
+  const read = graph.requiredInputs.some((input) => axesOf(input)?.some((space) => space.root === leaf));
+  return read && leaf && whyBlocked(leaf) === undefined ? place : undefined;
+}
+
+/** Every single feature is a group: a Gather can pick any of them. */
+function addFeatures(survey: Survey, place: Place): void {
+  const { weight, axis } = place;
+  addSite(survey, place, {
+    groups: weight.data!.shape[axis]!,
+    places: [{ offset: 0, stride: 1, loops: [] }],
+    prunable: weight.data!.shape[axis]! > 1 ? true : "it has one channel only",
+    channel: newChannel(survey, new Space(undefined)),
+    coupled: [],
+  });
+}
+
+/** One site per leaf that can be cut; if there is none, one that says why. */
+function addChannels(survey: Survey, place: Place): void {
+  const { weight, axis } = place;
+  const space = survey.coupling.axesOf(weight)![axis]!;
+  const leaves = space.leaves();
+  const free = leaves.filter((leaf) => whyBlocked(leaf) === undefined);
+  for (const leaf of free) {
+    const coupled = (survey.slices.get(leaf) ?? []).filter(
+      (slice) => slice.tensor !== weight.name || slice.axis !== axis,
+    );
+    addSite(survey, place, {
+      groups: leaf.size!,
+      places: occurrences(space, leaf),
+      prunable: true,
+      channel: newChannel(survey, leaf),
+      coupled,
+    });
+  }
+  if (free.length > 0) return;
+  addSite(survey, place, {
+    groups: weight.data!.shape[axis]!,
+    places: [{ offset: 0, stride: 1, loops: [] }],
+    prunable: leaves.map(whyBlocked).find((reason) => reason !== undefined) ?? "its axis is empty",
+    channel: newChannel(survey, space.root),
+    coupled: [],
+  });
+}
+
+function newChannel({ channels }: Survey, leaf: Space): number {
+  const known = channels.get(leaf) ?? channels.size;
+  channels.set(leaf, known);
+  return known;
+}
+
+type Groups = Pick<Site, "groups" | "places" | "prunable" | "channel" | "coupled">;
+
+function addSite(survey: Survey, { kind, node, weight, axis }: Place, groups: Groups): void {
+  const { sites, fingerprint } = survey;
+  const stem = `${nodeName(node)}.${kind}`;
+  let name = stem;
+  for (let i = 2; sites.has(name); i++) name = `${stem}.${i}`;
+  const tensor: Tensor = weight.data!;
+  const axisSize = tensor.shape[axis]!;
+  sites.set(name, {
+    name,
+    kind,
+    node: nodeName(node),
+    tensor: weight.name,
+    axis,
+    axisSize,
+    blockSize: Math.max(
+      1,
+      groups.places.reduce((total, place) => total + placeSize(place), 0),
+    ),
+    ...groups,
+    fingerprint,
+    norms: () => groupNorms(tensor, axis, groups),
+  });
+}
+
+const placeSize = ({ loops }: Occurrence): number => loops.reduce((total, { count }) => total * count, 1);

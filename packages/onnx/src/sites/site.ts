@@ -1,0 +1,51 @@
+import type { Occurrence } from "../coupling/analyse.ts";
+
+/** What the groups of a site are. */
+export type SiteKind = "neurons" | "filters" | "inputs" | "dimensions";
+
+/**
+ * What a coupled tensor does with the channels: `producer` makes them (rows of zeros there make the channel constant),
+ * `consumer` reads them, `parameter` scales or shifts them (bias, normalisation scale), `statistics` are running means and
+ * variances.
+ */
+export type CoupledRole = "producer" | "consumer" | "parameter" | "statistics";
+
+/** Slices of a tensor that go together with the groups of a site. */
+export interface CoupledSlice {
+  readonly tensor: string;
+  readonly axis: number;
+  /** Size of that axis. */
+  readonly axisSize: number;
+  readonly role: CoupledRole;
+  /** Where group g stands on the axis: see `Occurrence`. */
+  readonly places: readonly Occurrence[];
+}
+
+/** A place in a model where groups of channels can be removed. Plain data but for `norms`. */
+export interface Site {
+  /** `node.kind`, unique in the model. */
+  readonly name: string;
+  readonly kind: SiteKind;
+  /** The layer: a node's name. */
+  readonly node: string;
+  /** The initializer that makes the channels, and its axis. */
+  readonly tensor: string;
+  readonly axis: number;
+  /** Size of that axis. */
+  readonly axisSize: number;
+  readonly groups: number;
+  /** Indices of the axis per group. */
+  readonly blockSize: number;
+  /** Where group g stands on the axis. */
+  readonly places: readonly Occurrence[];
+  /** True, or why nothing of it can be removed. */
+  readonly prunable: true | string;
+  /** Sites with the same number share their channels (a residual stream): their groups go together or stay. */
+  readonly channel: number;
+  /** Slices of other tensors that go with the groups. */
+  readonly coupled: readonly CoupledSlice[];
+  /** Of the model; goes into plans. */
+  readonly fingerprint: string;
+  /** ‖w_j‖₂ of each group's slice of `tensor`. */
+  norms(): Float64Array;
+}

@@ -1,0 +1,158 @@
+import { DgateError, randomGenerator } from "@dgate/core";
+import { Graph } from "../graph/graph.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { readModel } from "../io/read.ts";
+import { gatherTensor } from "../io/tensor-data.ts";
+import { writeModel } from "../io/write.ts";
+import type { KeptInput } from "../prune/prune.ts";
+import { openRunner, type Runner } from "../runtime/open-runner.ts";
+import { numbersOf, type RunTensor } from "../runtime/run-tensor.ts";
+import { randomInputs } from "./random-inputs.ts";
+
+/** Options of `verify`. */
+export interface VerifyOptions {
+  /** See `openRunner`. */
+  readonly runtime?: "node" | "web";
+  readonly threads?: number;
+  /** Number of random inputs (default 3; the batch and other symbolic sizes are 1, 2, 3, 1, …). */
+  readonly runs?: number;
+  /** Largest difference that counts as equal, relative to the largest output of the first model (default 1e-4). */
+  readonly tolerance?: number;
+  readonly seed?: number;
+  /** Sizes of symbolic dimensions by name, in place of 1, 2, 3, …. */
+  readonly dims?: Readonly<Record<string, number>>;
+  /** Inputs to run besides the random ones. */
+  readonly feeds?: readonly Readonly<Record<string, Tensor>>[];
+  /** The report's `inputs`, if the second model takes the kept features only (`inputs: "resize"`). */
+  readonly inputs?: readonly KeptInput[];
+}
+
+/** How far two models are apart. */
+export interface Verification {
+  /** Largest difference of any output element. */
+  readonly maxAbsDiff: number;
+  /** Largest difference divided by the largest output of the first model, output by output. */
+  readonly maxRelDiff: number;
+  /** The output where that is. */
+  readonly output: string;
+  /** Whether `maxRelDiff` is within the tolerance. */
+  readonly equal: boolean;
+}
+
+/**
+ * Runs two models on the same inputs in onnxruntime and compares all outputs: a masked and a pruned one, say. Inputs are
+ * random, made from the first model's own input types.
+ *
+ * @throws DgateError `CHECK` if the models do not have the same outputs or shapes, `FORMAT` if the runtime refuses one
+ */
+export async function verify(
+  first: Graph | Uint8Array,
+  second: Graph | Uint8Array,
+  options: VerifyOptions = {},
+): Promise<Verification> {
+  const { runs = 3, tolerance = 1e-4, seed = 1, dims = {}, feeds = [], inputs = [] } = options;
+  const graph = first instanceof Graph ? first : readModel(first);
+  const random = randomGenerator(seed);
+  const a = await openRunner(bytesOf(first), options);
+  try {
+    const b = await openRunner(bytesOf(second), options);
+    try {
+      const comparison = new Comparison();
+      for (let run = 0; run < runs; run++) {
+        await compare(a, b, randomInputs(graph, random, dims, 1 + (run % 3)), inputs, comparison);
+      }
+      for (const feed of feeds) await compare(a, b, feed, inputs, comparison);
+      return comparison.result(tolerance);
+    } finally {
+      await b.dispose();
+    }
+  } finally {
+    await a.dispose();
+  }
+}
+
+/**
+ * As `verify`, but a difference is an error: to be called before a pruned model is written.
+ *
+ * @throws DgateError `CHECK` naming the output and the difference
+ */
+export async function prove(
+  first: Graph | Uint8Array,
+  second: Graph | Uint8Array,
+  options: VerifyOptions = {},
+): Promise<Verification> {
+  const found = await verify(first, second, options);
+  if (found.equal) return found;
+  throw new DgateError(
+    "CHECK",
+    `verify: output "${found.output}" differs by up to ${found.maxAbsDiff.toExponential(2)} (${found.maxRelDiff.toExponential(2)} ` +
+      `of its scale), more than ${options.tolerance ?? 1e-4}; nothing was written.`,
+  );
+}
+
+function bytesOf(model: Graph | Uint8Array): Uint8Array {
+  return model instanceof Graph ? writeModel(model) : model;
+}
+
+async function compare(
+  a: Runner,
+  b: Runner,
+  feeds: Readonly<Record<string, Tensor>>,
+  inputs: readonly KeptInput[],
+  comparison: Comparison,
+): Promise<void> {
+  const reduced = Object.fromEntries(
+    Object.entries(feeds).map(([name, tensor]) => {
+      const cuts = inputs.filter((input) => input.name === name && input.node === undefined);
+      return [name, cuts.reduce((cut, { axis, kept }) => gatherTensor(cut, axis, kept), tensor)];
+    }),
+  );
+  comparison.add(await a.run(feeds), await b.run(reduced));
+}
+
+/** Gathers the largest difference and the largest value of each output. */
+class Comparison {
+  readonly #outputs = new Map<string, { difference: number; scale: number }>();
+
+  add(a: Readonly<Record<string, RunTensor>>, b: Readonly<Record<string, RunTensor>>): void {
+    const names = Object.keys(a);
+    if (names.length !== Object.keys(b).length) {
+      throw new DgateError(
+        "CHECK",
+        `verify: one model has the outputs ${names.join(", ")}, the other ${Object.keys(b).join(", ")}.`,
+      );
+    }
+    for (const name of names) this.#addOutput(name, a[name]!, b[name]);
+  }
+
+  #addOutput(name: string, a: RunTensor, b: RunTensor | undefined): void {
+    if (!b || a.shape.join() !== b.shape.join()) {
+      throw new DgateError(
+        "CHECK",
+        `verify: output "${name}" is [${a.shape.join(", ")}] in one model and ${b ? `[${b.shape.join(", ")}]` : "missing"} in the other.`,
+      );
+    }
+    const entry = this.#outputs.get(name) ?? { difference: 0, scale: 0 };
+    this.#outputs.set(name, entry);
+    const left = numbersOf(a);
+    const right = numbersOf(b);
+    for (let i = 0; i < left.length; i++) {
+      const [x, y] = [left[i]!, right[i]!];
+      if (Object.is(x, y)) continue;
+      const difference = x === y ? 0 : Math.abs(x - y);
+      // Two different infinities, or a NaN on one side, are no small difference.
+      entry.difference = Math.max(entry.difference, Number.isNaN(difference) ? Infinity : difference);
+    }
+    for (const x of left) if (Number.isFinite(x)) entry.scale = Math.max(entry.scale, Math.abs(x));
+  }
+
+  result(tolerance: number): Verification {
+    let [maxAbsDiff, maxRelDiff, output] = [0, 0, ""];
+    for (const [name, { difference, scale }] of this.#outputs) {
+      const relative = difference === 0 ? 0 : difference / (scale || 1);
+      maxAbsDiff = Math.max(maxAbsDiff, difference);
+      if (relative >= maxRelDiff) [maxRelDiff, output] = [relative, name];
+    }
+    return { maxAbsDiff, maxRelDiff, output, equal: maxRelDiff <= tolerance };
+  }
+}
