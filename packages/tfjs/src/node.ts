@@ -1,1 +1,1 @@
-export {};
+export { type Checkpoint, type CheckpointOptions, checkpoint, resume } from "./training/checkpoint.ts";

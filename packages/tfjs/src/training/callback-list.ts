@@ -15,9 +15,13 @@ export class CallbackList {
   readonly #callbacks: readonly TrainingCallback[];
 
   constructor(callbacks: TrainingCallback | readonly TrainingCallback[] = []) {
-    this.#callbacks = Array.isArray(callbacks)
+    const list = Array.isArray(callbacks)
       ? (callbacks as readonly TrainingCallback[])
       : [callbacks as TrainingCallback];
+    // What saves the state of training comes after all that change it.
+    this.#callbacks = [...list].sort(
+      (a, b) => Number(listensForInterrupt(a)) - Number(listensForInterrupt(b)),
+    );
   }
 
   attach(model: tf.LayersModel, params: Params): void {

@@ -31,7 +31,9 @@ export class LossLog {
   /** Means over the rows seen, by name. */
   async means(): Promise<Record<string, number>> {
     await this.#read();
-    return Object.fromEntries(this.#names.map((name, i) => [name, this.#sums[i]! / Math.max(1, this.#rows)]));
+    // An epoch that was resumed behind its last batch has nothing to tell.
+    if (this.#rows === 0) return {};
+    return Object.fromEntries(this.#names.map((name, i) => [name, this.#sums[i]! / this.#rows]));
   }
 
   async #read(): Promise<void> {

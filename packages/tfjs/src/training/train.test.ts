@@ -1,13 +1,10 @@
 import { randomGenerator } from "@dgate/core";
-import "@dgate/testing";
 import * as tf from "@tensorflow/tfjs";
 import { describe, expect, test } from "vitest";
-import { holdThenCosine, lambdaSchedule, learningRateSchedule } from "../callbacks/schedules.ts";
+import { holdThenCosine, learningRateSchedule } from "../callbacks/schedules.ts";
 import { sparsityMonitor } from "../callbacks/sparsity-monitor.ts";
-import { targetSparsity } from "../callbacks/target-sparsity.ts";
 import { collapse, gate } from "../gating/gate.ts";
-import { gatedSites, groupNorms } from "../gating/inspect.ts";
-import { batchRows, shuffledBatches } from "./batches.ts";
+import { shuffledBatches } from "./batches.ts";
 import { train } from "./train.ts";
 
 /** y depends on 2 of 6 features; 2 hidden neurons are enough. */
@@ -64,7 +61,7 @@ describe("train", () => {
       /^epoch 60\/60 · loss .* · active \d\/8 · near \d · smooth .* · sparse .* · gap .* · imbalance /,
     );
     const [kept, all] = [collapse(gated).predict(x) as tf.Tensor, gated.predict(x) as tf.Tensor];
-    expect(await kept.data()).toBeAllClose(await all.data(), "float32");
+    expect(tf.max(tf.abs(tf.sub(kept, all))).dataSync()[0]).toBeLessThan(1e-5);
   });
 
   test("gives the same weights in every run, and those of fitDataset over the same batches", async () => {
@@ -73,7 +70,7 @@ describe("train", () => {
     const options = { batchSize: 10, seed: 5 };
     await train(models[0]!, { x, y, epochs: 3, ...options });
     await train(models[1]!, { x, y, epochs: 3, ...options });
-    await models[2]!.fitDataset(shuffledBatches(x, y, options), { epochs: 3, verbose: 0 });
+    await models[2]!.fitDataset(shuffledBatches(x, y, options), { epochs: 3 });
     const weights = models.map((model) => model.getWeights().map((weight) => [...weight.dataSync()]));
     expect(weights[1]).toEqual(weights[0]);
     expect(weights[2]).toEqual(weights[0]);
