@@ -10,8 +10,17 @@ export interface SmallFloat {
   readonly special: "ieee" | "fn" | "fnuz" | "finite";
 }
 
+type SmallFloatName =
+  | "float16"
+  | "bfloat16"
+  | "float8e4m3fn"
+  | "float8e4m3fnuz"
+  | "float8e5m2"
+  | "float8e5m2fnuz"
+  | "float4e2m1";
+
 /** Formats of ONNX by element type (IEEE 754; bfloat16; FP8 of arXiv 2209.05433 and 2206.02915; OCP microscaling FP4). */
-export const smallFloats = {
+export const smallFloats: Readonly<Record<SmallFloatName, SmallFloat>> = {
   float16: { exponentBits: 5, mantissaBits: 10, bias: 15, special: "ieee" },
   bfloat16: { exponentBits: 8, mantissaBits: 7, bias: 127, special: "ieee" },
   float8e4m3fn: { exponentBits: 4, mantissaBits: 3, bias: 7, special: "fn" },
@@ -19,7 +28,7 @@ export const smallFloats = {
   float8e5m2: { exponentBits: 5, mantissaBits: 2, bias: 15, special: "ieee" },
   float8e5m2fnuz: { exponentBits: 5, mantissaBits: 2, bias: 16, special: "fnuz" },
   float4e2m1: { exponentBits: 2, mantissaBits: 1, bias: 1, special: "finite" },
-} as const satisfies Record<string, SmallFloat>;
+};
 
 /** The number that a code stands for: (−1)^s · 2^(e−bias) · (1 + m/2^M), or 2^(1−bias) · m/2^M where e = 0. */
 export function decodeSmallFloat(code: number, format: SmallFloat): number {
