@@ -10,17 +10,17 @@ export interface SmallFloat {
   readonly special: "ieee" | "fn" | "fnuz" | "finite";
 }
 
-type SmallFloatName =
-  | "float16"
-  | "bfloat16"
-  | "float8e4m3fn"
-  | "float8e4m3fnuz"
-  | "float8e5m2"
-  | "float8e5m2fnuz"
-  | "float4e2m1";
-
 /** Formats of ONNX by element type (IEEE 754; bfloat16; FP8 of arXiv 2209.05433 and 2206.02915; OCP microscaling FP4). */
-export const smallFloats: Readonly<Record<SmallFloatName, SmallFloat>> = {
+export const smallFloats: {
+  readonly [Name in "float16" | "bfloat16"]: SmallFloat & { readonly special: "ieee" };
+} & {
+  readonly [Name in
+    | "float8e4m3fn"
+    | "float8e4m3fnuz"
+    | "float8e5m2"
+    | "float8e5m2fnuz"
+    | "float4e2m1"]: SmallFloat;
+} = {
   float16: { exponentBits: 5, mantissaBits: 10, bias: 15, special: "ieee" },
   bfloat16: { exponentBits: 8, mantissaBits: 7, bias: 127, special: "ieee" },
   float8e4m3fn: { exponentBits: 4, mantissaBits: 3, bias: 7, special: "fn" },
