@@ -8,8 +8,8 @@ import {
   type NdArray,
   ndArray,
 } from "@dgate/core";
-import * as fc from "fast-check";
 import { caseFactors, type GatingCase } from "./gating-cases.ts";
+import { fc } from "./property.ts";
 
 /** Shapes of `minRank` to `maxRank` axes, each of 1 to `maxSize` indices. */
 export function shapes({

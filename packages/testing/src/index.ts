@@ -18,6 +18,7 @@ export {
   normalEquations,
   solveGroupLasso,
 } from "./group-lasso.ts";
+export { fc } from "./property.ts";
 export {
   groupOfElements,
   type PlainFactors,

@@ -30,7 +30,7 @@ export function gateProduct<T>(ops: TensorOps<T>, gates: readonly T[]): T {
 }
 
 /** π_{j,−d} = Π_{e≠d} γ_{j,e} for each gate d; `undefined` where there is no other gate (D = 2). No division: gates may be 0. */
-export function otherGates<T>(ops: TensorOps<T>, gates: readonly T[]): (T | undefined)[] {
+function otherGates<T>(ops: TensorOps<T>, gates: readonly T[]): (T | undefined)[] {
   return gates.map((_, d) => productOf(ops, gates.toSpliced(d, 1)));
 }
 

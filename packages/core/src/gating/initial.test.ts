@@ -1,5 +1,4 @@
-import { gatedSets } from "@dgate/testing";
-import * as fc from "fast-check";
+import { fc, gatedSets } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { arrayOps } from "../arrays/array-ops.ts";
 import { type NdArray, ndArray } from "../arrays/nd-array.ts";

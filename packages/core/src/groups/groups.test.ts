@@ -1,5 +1,4 @@
-import { groupOfElements, layoutsOf, shapes } from "@dgate/testing";
-import * as fc from "fast-check";
+import { fc, groupOfElements, layoutsOf, shapes } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { arrayOps } from "../arrays/array-ops.ts";
 import { sizeOf } from "../check.ts";

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { DgateError } from "../errors.ts";
 import { fingerprintOf } from "./fingerprint.ts";

@@ -1,5 +1,4 @@
-import { tolerances } from "@dgate/testing";
-import * as fc from "fast-check";
+import { fc, tolerances } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import {
   constantLambda,
