@@ -159,7 +159,7 @@ function cutSlice(coupling: Coupling, use: Extract<SizeUse, { kind: "slice" }>, 
   }
 }
 
-/** Gives a node its own list of integers: the old list may be shared with nodes that are not cut. */
+/** Gives a node its own list of integers: an old list that other nodes use too is left as it is. */
 function replaceOperand(
   { graph, assign, axesOf }: Coupling,
   node: Node,
@@ -167,9 +167,9 @@ function replaceOperand(
   numbers: readonly number[],
 ): void {
   const old = node.inputs[input];
-  const dtype = old?.data?.dtype === "int32" ? "int32" : "int64";
-  const stem = old?.data ? old.name : `${nodeName(node)}.sizes`;
-  const value = graph.addInitializer(graph.freshName(stem), tensorOf(dtype, [numbers.length], numbers));
+  const data = tensorOf(old?.data?.dtype === "int32" ? "int32" : "int64", [numbers.length], numbers);
+  if (old?.data && graph.uses(old).length === 1) return graph.setData(old, data);
+  const value = graph.addInitializer(graph.freshName(old?.data ? old.name : `${nodeName(node)}.sizes`), data);
   const axes = old && axesOf(old);
   if (axes) assign(value, axes);
   graph.setInput(node, input, value);

@@ -31,6 +31,8 @@ export interface KeptInput {
   readonly axis: number;
   readonly size: number;
   readonly kept: readonly number[];
+  /** `gather`: the model still takes all features. `resize`: it takes the kept ones only. */
+  readonly mode: InputMode;
 }
 
 /** What `prune` did. */
@@ -88,7 +90,7 @@ export function prune(
     after: sizeOf(work, dims),
     removed: mergeSites(removed),
     keptBack,
-    inputs: [...kept.map(describeGather), ...cuts.map(describeCut)],
+    inputs: [...kept.map(describeGather), ...cuts.map((each) => describeCut(each, inputs))],
   };
   return { graph: work, report };
 }
@@ -123,9 +125,16 @@ function sizeOf(graph: Graph, dims: Readonly<Record<string, number>>): ModelSize
 }
 
 function describeGather({ input, consumer, indices, axis, size }: FeatureGather): KeptInput {
-  return { name: input.name, node: nodeName(consumer), axis, size, kept: [...readNumbers(indices.data!)] };
+  return {
+    name: input.name,
+    node: nodeName(consumer),
+    axis,
+    size,
+    kept: [...readNumbers(indices.data!)],
+    mode: "gather",
+  };
 }
 
-function describeCut({ value, axis, size, kept }: InputCut): KeptInput {
-  return { name: value.name, node: undefined, axis, size, kept };
+function describeCut({ value, axis, size, kept }: InputCut, mode: InputMode): KeptInput {
+  return { name: value.name, node: undefined, axis, size, kept, mode };
 }

@@ -103,7 +103,7 @@ async function compare(
 ): Promise<void> {
   const reduced = Object.fromEntries(
     Object.entries(feeds).map(([name, tensor]) => {
-      const cuts = inputs.filter((input) => input.name === name && input.node === undefined);
+      const cuts = inputs.filter((input) => input.name === name && input.mode === "resize");
       return [name, cuts.reduce((cut, { axis, kept }) => gatherTensor(cut, axis, kept), tensor)];
     }),
   );
