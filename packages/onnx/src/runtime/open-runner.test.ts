@@ -1,0 +1,108 @@
+import { DgateError } from "@dgate/core";
+import { expect, test } from "vitest";
+import { smallModel } from "../../test/small-model.ts";
+import { Graph } from "../graph/graph.ts";
+import type { DataType } from "../graph/tensor.ts";
+import { readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { writeModel } from "../io/write.ts";
+import { openRunner } from "./open-runner.ts";
+import { importOrt } from "./ort-module.ts";
+import { constantOf, numbersOf } from "./run-tensor.ts";
+
+const x = tensorOf("float32", [2, 4], [1, -2, 3, -4, 0.5, 0.25, -0.125, 8]);
+
+test("onnxruntime-node and onnxruntime-web give the same outputs and the same descriptions", async () => {
+  const bytes = writeModel(smallModel());
+  const [node, web] = [await openRunner(bytes), await openRunner(bytes, { runtime: "web" })];
+  expect(node.inputs).toEqual([{ name: "x", dtype: "float32", shape: ["batch", 4] }]);
+  expect(web.inputs).toEqual(node.inputs);
+  expect(web.outputs).toEqual(node.outputs);
+  const [a, b] = [await node.run({ x }), await web.run({ x })];
+  expect(a.y!.shape).toEqual([2, 3]);
+  const difference = numbersOf(a.y!).map((value, i) => value - numbersOf(b.y!)[i]!);
+  expect(Math.max(...difference.map(Math.abs))).toBeLessThan(1e-6);
+  await Promise.all([node.dispose(), web.dispose(), web.dispose()]);
+  await expect(node.run({ x })).rejects.toThrow(/was disposed/);
+});
+
+test("plain arrays, typed arrays, constants and outputs can all be fed", async () => {
+  const runner = await openRunner(writeModel(smallModel()));
+  const numbers = readNumbers(x);
+  const { y } = await runner.run({ x });
+  for (const data of [numbers, [...numbers]]) {
+    expect(await runner.run({ x: { data, shape: [2, 4] } })).toEqual({ y });
+  }
+  expect(
+    await runner.run({ x: { dtype: "float32", data: Float64Array.from(numbers), shape: [2, 4] } }),
+  ).toEqual({ y });
+  await runner.dispose();
+});
+
+/** Identity for one type, so that content goes through the runtime and back. */
+function identity(dtype: DataType): Uint8Array {
+  const graph = new Graph("identity");
+  const input = graph.addInput("x", { dtype, shape: ["n"] });
+  const output = graph.addValue("y", { dtype, shape: ["n"] });
+  graph.addNode({ op: "Identity", inputs: [input], outputs: [output] });
+  graph.addOutput(output);
+  return writeModel(graph);
+}
+
+test.each([
+  ["float32", [0.5, -2]],
+  ["float64", [1e300, -2]],
+  ["float16", [0.5, 65504]],
+  ["int8", [-128, 127]],
+  ["uint8", [0, 255]],
+  ["int16", [-32768, 1]],
+  ["uint16", [65535, 1]],
+  ["int32", [-(2 ** 31), 1]],
+  ["uint32", [2 ** 32 - 1, 1]],
+  ["int64", [-(2 ** 50), 1]],
+  ["uint64", [2 ** 50, 1]],
+  ["bool", [1, 0]],
+] as const)("%s goes through the runtime unchanged", async (dtype, values) => {
+  const runner = await openRunner(identity(dtype));
+  const fromConstant = await runner.run({ x: tensorOf(dtype, [2], values) });
+  expect(fromConstant.y!.dtype).toBe(dtype);
+  expect([...numbersOf(fromConstant.y!)]).toEqual(values);
+  expect([...numbersOf((await runner.run({ x: { data: values } })).y!)]).toEqual(values);
+  expect([...numbersOf((await runner.run({ x: fromConstant.y! })).y!)]).toEqual(values);
+  await runner.dispose();
+});
+
+test("strings go through the runtime unchanged", async () => {
+  const runner = await openRunner(identity("string"));
+  const { y } = await runner.run({ x: { data: ["a", "ß"] } });
+  expect(y!.data).toEqual(["a", "ß"]);
+  expect(await runner.run({ x: constantOf(y!) })).toEqual({ y });
+  await runner.dispose();
+});
+
+/** The code of the DgateError that a promise ends with. */
+const code = (run: Promise<unknown>): Promise<unknown> =>
+  run.then(
+    () => "no error",
+    (error: unknown) => (error instanceof DgateError ? error.code : error),
+  );
+
+test("wrong feeds and models are refused with a typed error", async () => {
+  const runner = await openRunner(writeModel(smallModel()));
+  expect(await code(runner.run({}))).toBe("OPTION");
+  expect(await code(runner.run({ x: { data: new Float32Array(3), shape: [2, 4] } }))).toBe("SHAPE");
+  expect(await code(runner.run({ x: { data: new Float32Array(6), shape: [2, 3] } }))).toBe("CHECK");
+  expect(await code(runner.run({ x: { dtype: "float8e4m3fn", shape: [1], bytes: Uint8Array.of(0) } }))).toBe(
+    "UNSUPPORTED",
+  );
+  expect(await code(openRunner(Uint8Array.of(1, 2, 3)))).toBe("FORMAT");
+  expect(await code(openRunner(writeModel(smallModel()), { threads: 0 }))).toBe("OPTION");
+  await runner.dispose();
+});
+
+test("a missing runtime is named with the install line", async () => {
+  const name = "onnxruntime-nowhere";
+  await expect(importOrt(name, () => import(/* @vite-ignore */ name))).rejects.toMatchObject({
+    code: "MISSING_PACKAGE",
+    message: `${name} is not installed; install it with: npm install ${name}`,
+  });
+});
