@@ -114,6 +114,26 @@ const cases: Record<string, () => tf.LayersModel> = {
       }),
       [3, 6, 5],
     ),
+  Cropping2D: () =>
+    single(
+      l.cropping2D({
+        cropping: [
+          [1, 0],
+          [0, 2],
+        ],
+      }),
+      image,
+    ),
+  "Cropping2D amid convolutions": () =>
+    amid(
+      l.cropping2D({
+        cropping: [
+          [1, 2],
+          [1, 1],
+        ],
+      }),
+    ),
+  RepeatVector: () => single(l.repeatVector({ n: 3 }), [5]),
   UpSampling2D: () => single(l.upSampling2d({ size: [2, 3] }), image),
   "UpSampling2D bilinear": () => amid(l.upSampling2d({ size: [2, 3], interpolation: "bilinear" })),
   Flatten: () => amid(l.flatten()),

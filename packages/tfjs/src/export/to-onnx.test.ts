@@ -228,9 +228,12 @@ describe("refusals name the layer and its class", () => {
       /"m" \(Masking\).*0\/1 input/,
     ],
     [
-      "RepeatVector",
-      () => tf.sequential({ layers: [l.repeatVector({ n: 2, inputShape: [4], name: "r" })] }),
-      /"r" \(RepeatVector\).*no rule/,
+      "Dot",
+      () => {
+        const [a, b] = [tf.input({ shape: [3] }), tf.input({ shape: [3] })];
+        return tf.model({ inputs: [a, b], outputs: on(l.dot({ axes: 1, name: "d" }), [a, b]) });
+      },
+      /"d" \(Dot\).*no rule/,
     ],
     [
       "BatchNormalization of an inner axis",

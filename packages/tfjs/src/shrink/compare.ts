@@ -49,11 +49,11 @@ function predict(model: tf.LayersModel, inputs: tf.Tensor[]): tf.Tensor[] {
   return Array.isArray(outputs) ? outputs : [outputs];
 }
 
-/** Standard normal inputs, whole numbers where an embedding looks them up. Open sizes become 8. */
+/** Standard normal inputs, whole numbers where an embedding looks them up. Open sizes become 32. */
 function randomBatch(model: tf.LayersModel, graph: Graph, batch: number, seed: number): tf.Tensor[] {
   const random = randomGenerator(seed);
   return model.inputs.map((input, i) => {
-    const shape = input.shape.map((size, axis) => size ?? (axis === 0 ? batch : 8));
+    const shape = input.shape.map((size, axis) => size ?? (axis === 0 ? batch : 32));
     const rows = tableRows(graph, graph.value(model.inputNames[i]!));
     const draw = (): number => (rows === undefined ? random.normal() : random.integer(rows));
     const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, draw);

@@ -1,4 +1,5 @@
-import { randomGenerator } from "@dgate/core";
+import { parsePlan, randomGenerator } from "@dgate/core";
+import { prune, readModel, writeModel } from "@dgate/onnx";
 import * as tf from "@tensorflow/tfjs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -450,6 +451,64 @@ describe("what goes and what stays", () => {
     const rules = [{ layer: "shared", site: "none" as const }];
     await expect(shrinkage(plain, { rules }, dead)).rejects.toThrow(/"shared" would need another bias/);
     expectEqual(await shrinkage(plain, { rules, bias: true }, dead));
+  });
+
+  test("neurons and input features of one layer die side by side", async () => {
+    const plain = tf.sequential({
+      layers: [
+        l.dense({ units: 5, activation: "tanh", inputShape: [6], name: "a" }),
+        l.dense({ units: 4, activation: "tanh", name: "b" }),
+        l.dense({ units: 2, name: "c" }),
+      ],
+    });
+    const rules = [{ layer: /^[ab]$/, site: ["neurons", "inputs"] as const }];
+    const dead = { "a.inputs": [0, 5], "a.neurons": [1], "b.inputs": [1, 2], "b.neurons": [3] };
+    const result = await shrinkage(plain, { rules }, dead);
+    expectEqual(result);
+    expect(result.model.inputs[0]!.shape).toEqual([null, 4]);
+    expect(widths(result.model)).toEqual({ a: 3, b: 3, c: 2 });
+  });
+
+  test("a layer on the only way from input to output stays, one unit wide at least", async () => {
+    const plain = tf.sequential({
+      layers: [
+        l.dense({ units: 5, activation: "sigmoid", inputShape: [3], name: "a" }),
+        l.dense({ units: 4, activation: "sigmoid", name: "b" }),
+        l.dense({ units: 2, name: "c" }),
+      ],
+    });
+    const result = await shrinkage(
+      plain,
+      {
+        rules: [
+          { layer: "b", site: "layer" },
+          { layer: "a", site: "none" },
+        ],
+      },
+      { "b.layer": [0] },
+    );
+    expectEqual(result);
+    expect(widths(result.model)["b"]).toBe(1);
+  });
+
+  test("the plan prunes the ONNX file of the masked model to the same function", async () => {
+    const result = await shrinkage(networks["batch normalisation"]!.build(), {}, { seed: 4, fraction: 0.5 });
+    const { graph } = prune(readModel(await toOnnx(result.masked)), parsePlan(JSON.stringify(result.plan)));
+    const inputs = randomInputs(result.masked, { seed: 9 });
+    const [pruned] = await onnxOutputs(writeModel(graph), inputs, "web");
+    expect(relativeDifference(tfjsOutputs(result.masked, inputs), [pruned!.data])).toBeLessThan(tolerance);
+    expect(result.model.countParams()).toBeLessThan(result.masked.countParams());
+  });
+
+  test("nothing but the two models is left in memory", async () => {
+    const plain = networks["a residual network"]!.build();
+    const gated = gate(plain, { lambda: 1e-3 });
+    killGroups(gated, { seed: 1, fraction: 0.5 });
+    const before = tf.memory().numTensors;
+    const { model: small, masked } = await shrink(gated);
+    small.dispose();
+    masked.dispose();
+    expect(tf.memory().numTensors).toBe(before);
   });
 
   test("without dead groups nothing changes", async () => {

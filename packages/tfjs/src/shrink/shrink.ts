@@ -1,5 +1,5 @@
 import { DgateError, type PrunePlan } from "@dgate/core";
-import { prune, type PruneReport } from "@dgate/onnx";
+import { fingerprint, prune, type PruneReport } from "@dgate/onnx";
 import type * as tf from "@tensorflow/tfjs";
 import { modelInfo } from "../export/model-info.ts";
 import { type InputSelection, modelToGraph } from "../export/to-graph.ts";
@@ -53,7 +53,7 @@ export interface Shrunk {
   readonly model: tf.LayersModel;
   /** The collapsed model with its dead groups at zero: computes what `model` computes, in the old shapes. */
   readonly masked: tf.LayersModel;
-  /** The dead groups, in terms of the exported graph of `masked`. */
+  /** The dead groups in terms of `toOnnx(masked)`: `prune` of @dgate/onnx takes it. */
   readonly plan: PrunePlan;
   readonly report: ShrinkReport;
 }
@@ -100,10 +100,12 @@ export async function shrink(model: tf.LayersModel, options: ShrinkOptions = {})
     );
   }
   const keptBack = perReason(report.keptBack);
+  // `graph` has biases that `toOnnx(masked)` has not: the plan is to fit what users can get.
+  const { graph: publicGraph } = await modelToGraph(masked, {}, { makeBiases: false });
   return {
     model: small,
     masked,
-    plan,
+    plan: { ...plan, fingerprint: fingerprint(publicGraph) },
     report: {
       ...report,
       before: sizeOf(masked, report.before),

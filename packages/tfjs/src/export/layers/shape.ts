@@ -48,6 +48,26 @@ function zeroPadding(ctx: LayerContext): Traced {
   return ctx.result(layout, y);
 }
 
+/** Cuts rows and columns off the borders. */
+function cropping(ctx: LayerContext): Traced {
+  const layout = ctx.layoutOf();
+  const first = ctx.config.string("dataFormat", "channelsLast") === "channelsFirst" ? 2 : 1;
+  const axes = [first, first + 1].map((axis) => axisIn(layout, axis, 4));
+  const pairs = ctx.config.pairs("cropping");
+  const list = (values: readonly number[]): Value => ctx.emitter.constant("int64", values, [values.length]);
+  const starts = list(pairs.map(([before]) => before));
+  // An end of −n leaves n off; 2³¹ − 1 means "to the end" to every runtime.
+  const ends = list(pairs.map(([, after]) => (after === 0 ? 2 ** 31 - 1 : -after)));
+  return ctx.result(layout, ctx.node("Slice", [ctx.value(layout), starts, ends, list(axes)]));
+}
+
+/** `[batch, features]` → `[batch, n, features]`. */
+function repeatVector(ctx: LayerContext): Traced {
+  const column = ctx.node("Unsqueeze", [ctx.value("tfjs"), ctx.emitter.constant("int64", [1], [1])]);
+  const shape = ctx.emitter.constant("int64", [1, ctx.config.number("n"), 1], [3]);
+  return ctx.result("tfjs", ctx.node("Expand", [column, shape]));
+}
+
 /** Whole-number enlargement. tfjs takes sample `⌊i / factor⌋`, or blends from there (no half-pixel centres). */
 function upSampling(ctx: LayerContext): Traced {
   const layout = channelsFirstLayout(ctx);
@@ -67,5 +87,7 @@ export const shapeLayers: Readonly<Record<string, LayerRule>> = {
   Reshape: reshape,
   Permute: permuteAxes,
   ZeroPadding2D: zeroPadding,
+  Cropping2D: cropping,
+  RepeatVector: repeatVector,
   UpSampling2D: upSampling,
 };
