@@ -99,6 +99,24 @@ export const asm = {
   vectorMulAdd: (a: Code, b: Code, c: Code): Code => [a, b, c, simd(0x105)],
 } as const;
 
+/** `local += by` */
+export function increase(local: number, by: Code): Code {
+  return asm.set(local, asm.add(asm.get(local), by));
+}
+
+/** `min(value, limit)` of signed integers. */
+export function smaller(value: Code, limit: Code): Code {
+  return asm.select(asm.less(value, limit), value, limit);
+}
+
+/** `for (local = 0; local < end; local += step) body` */
+export function forEach(local: number, end: Code, step: number, body: Code): Code {
+  return [
+    asm.set(local, asm.constant(0)),
+    asm.loopWhile(asm.less(asm.get(local), end), [body, increase(local, asm.constant(step))]),
+  ];
+}
+
 /** One exported function; parameters are i32 and numbered first, then the locals as they were asked for. */
 export interface WasmFunction {
   readonly name: string;

@@ -94,7 +94,7 @@ export function conv2dBackpropFilter({
     const count = Math.min(images, info.batchSize - first);
     const patches = backend.makeOutput([count * positions, patchSize], "float32");
     const input = floatsOf(backend, x).subarray(first * pixels);
-    gatherPatches(count, info, input, floatsOf(backend, patches));
+    gatherPatches(backend, count, info, input, floatsOf(backend, patches));
     const rows = rowsOf(backend, dy, first, count, positions);
     const part = product(backend, { a: patches, b: rows }, { transposeA: true, transposeB: false });
     const sum = floatsOf(backend, out);
@@ -129,7 +129,7 @@ export function conv2dBackpropInput({
     const rows = rowsOf(backend, dy, first, count, positions);
     const patches = product(backend, { a: rows, b: weights }, { transposeA: false, transposeB: true });
     const input = floatsOf(backend, out).subarray(first * pixels, (first + count) * pixels);
-    scatterPatches(count, info, floatsOf(backend, patches), input);
+    scatterPatches(backend, count, info, floatsOf(backend, patches), input);
     for (const tensor of [rows, patches]) backend.disposeData(tensor.dataId);
   }
   return out;

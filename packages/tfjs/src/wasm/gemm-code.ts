@@ -1,4 +1,4 @@
-import { asm, assemble, type Code, Locals, type WasmFunction } from "./assembler.ts";
+import { asm, type Code, forEach, increase, Locals, smaller, type WasmFunction } from "./assembler.ts";
 
 /** Rows and columns of the block of C that lives in registers. */
 export const tileRows = 4;
@@ -31,13 +31,6 @@ const {
   vectorZero,
   when,
 } = asm;
-
-const increase = (local: number, by: Code): Code => set(local, add(get(local), by));
-
-/** `for (local = 0; local < end; local += step) body` */
-function forEach(local: number, end: Code, step: number, body: Code): Code {
-  return [set(local, constant(0)), loopWhile(less(get(local), end), [body, increase(local, constant(step))])];
-}
 
 /**
  * `pack(n, k, b, kStride, nStride, out)`: lays op(B), `[k, n]`, out as panels of 8 columns, `[⌈n/8⌉, k, 8]`, zeros
@@ -156,8 +149,8 @@ function multiplyFunction(fused: boolean): WasmFunction {
     sums.map((sum, index) => vectorStore(get(tile), get(sum), 16 * index)),
     set(target, add(get(c), add(mul(get(i), get(cStride)), mul(get(j), constant(4))))),
     set(from, get(tile)),
-    forEach(r, smaller(sub(get(m), get(i)), tileRows), 1, [
-      forEach(w, smaller(sub(get(n), get(j)), tileCols), 1, [
+    forEach(r, smaller(sub(get(m), get(i)), constant(tileRows)), 1, [
+      forEach(w, smaller(sub(get(n), get(j)), constant(tileCols)), 1, [
         when(
           get(accumulate),
           floatStore(cell, floatAdd(floatLoad(cell), floatLoad(add(get(from), mul(get(w), constant(4)))))),
@@ -185,14 +178,11 @@ function multiplyFunction(fused: boolean): WasmFunction {
   return { name: "multiply", parameterCount: 11, locals: locals.types, body };
 }
 
-const smaller = (value: Code, limit: number): Code =>
-  select(less(value, constant(limit)), value, constant(limit));
-
 /**
- * Module with `pack` and `multiply`.
+ * `pack` and `multiply`.
  *
  * @param fused use relaxed SIMD's multiply–add: about twice as fast, but Node 20 and older browsers lack it
  */
-export function gemmCode({ fused }: { readonly fused: boolean }): Uint8Array<ArrayBuffer> {
-  return assemble([packFunction(), multiplyFunction(fused)]);
+export function gemmFunctions({ fused }: { readonly fused: boolean }): WasmFunction[] {
+  return [packFunction(), multiplyFunction(fused)];
 }

@@ -1,4 +1,5 @@
-import { gemmCode, tileCols, tileRows } from "./gemm-code.ts";
+import { tileCols, tileRows } from "./gemm-code.ts";
+import { type Native, nativeOf } from "./native.ts";
 import { addressOf, type WasmBackend } from "./wasm-backend.ts";
 
 /** One product `C = op(A)·op(B)` of row-major float32 matrices at byte addresses of the backend's memory. */
@@ -22,13 +23,6 @@ export interface GemmCall {
 
 export type Gemm = (call: GemmCall) => void;
 
-type I32Function = (...args: number[]) => void;
-
-interface GemmExports {
-  readonly pack: I32Function;
-  readonly multiply: I32Function;
-}
-
 /** Inner sizes are cut into blocks of at most this many: a panel of B (8 columns) then stays in a 32 kB L1 cache. */
 const innerBlock = 640;
 /** Bytes of a block of A that is read once per panel of B: meant to stay in the L2 cache. */
@@ -36,29 +30,13 @@ const rowBlockBytes = 256 * 1024;
 
 const tileSize = tileRows * tileCols;
 
-const gemms = new WeakMap<object, Gemm | undefined>();
-
-/**
- * The matrix product for a backend, or nothing where it cannot be had: no SIMD, or a memory shared between threads
- * (there tfjs's own threaded kernel is used).
- */
+/** The matrix product for a backend, or nothing where our own WebAssembly cannot run. */
 export function gemmOf(backend: WasmBackend): Gemm | undefined {
-  if (!gemms.has(backend.wasm)) gemms.set(backend.wasm, makeGemm(backend));
-  return gemms.get(backend.wasm);
+  const native = nativeOf(backend);
+  return native && ((call) => runGemm(backend, native, call));
 }
 
-function makeGemm(backend: WasmBackend): Gemm | undefined {
-  const memory = Object.values(backend.wasm.asm ?? {}).find((value) => value instanceof WebAssembly.Memory);
-  if (memory === undefined || !(memory.buffer instanceof ArrayBuffer)) return undefined;
-  const code = [true, false].map((fused) => gemmCode({ fused })).find((bytes) => WebAssembly.validate(bytes));
-  if (code === undefined) return undefined;
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(code), { env: { memory } });
-  // The module is assembled with exactly these exports.
-  const exported = instance.exports as unknown as GemmExports;
-  return (call) => runGemm(backend, exported, call);
-}
-
-function runGemm(backend: WasmBackend, { pack, multiply }: GemmExports, call: GemmCall): void {
+function runGemm(backend: WasmBackend, { pack, multiply }: Native, call: GemmCall): void {
   const { m, n, k, a, transposeA, b, transposeB, c, accumulate = false } = call;
   if (m === 0 || n === 0) return;
   if (k === 0) {

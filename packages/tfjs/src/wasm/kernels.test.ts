@@ -291,6 +291,20 @@ describe("gradients that tfjs's wasm backend lacks", () => {
   });
 });
 
+describe("kernels that tfjs's wasm backend has wrong", () => {
+  test("oneHot of any type, with indices out of range", async () => {
+    const dtypes = fc.constantFrom<"float32" | "int32" | "bool">("float32", "int32", "bool");
+    const indices = fc.array(fc.integer({ min: -2, max: 6 }), { minLength: 1, maxLength: 9 });
+    await fc.assert(
+      fc.asyncProperty(indices, fc.integer({ min: 2, max: 5 }), dtypes, async (rows, depth, dtype) => {
+        const compute = (): tf.Tensor[] => [tf.oneHot(tf.tensor1d(rows, "int32"), depth, 1, 0, dtype)];
+        expect(await difference(compute)).toBe("nothing");
+      }),
+      runs,
+    );
+  });
+});
+
 describe("what is refused says so", () => {
   test("matrix products of integers", async () => {
     await tf.setBackend("wasm");

@@ -4,6 +4,7 @@ import { conv2dBackpropFilter, conv2dBackpropInput } from "./conv2d-backprop.ts"
 import { depthwiseBackpropFilter, depthwiseBackpropInput } from "./depthwise-backprop.ts";
 import { batchMatMul, fusedMatMul, type Stock } from "./mat-mul.ts";
 import { maxPoolGrad } from "./max-pool-grad.ts";
+import { oneHot } from "./one-hot.ts";
 import { explicitPadding } from "./same-padding.ts";
 import { unsortedSegmentSum } from "./unsorted-segment-sum.ts";
 import type { KernelArguments } from "./wasm-backend.ts";
@@ -22,6 +23,7 @@ const improved: { readonly [name: string]: Improved } = {
   FusedDepthwiseConv2D: explicitPadding(true),
   Conv2DBackpropInput: (_, args) => conv2dBackpropInput(args),
   MaxPoolGrad: (_, args) => maxPoolGrad(args),
+  OneHot: (_, args) => oneHot(args),
 };
 
 const added: { readonly [name: string]: Added } = {
@@ -40,8 +42,9 @@ function register(config: tf.KernelConfig): void {
 
 /**
  * Registers better kernels for tfjs's wasm backend, before or after it is started: matrix products with transposed
- * operands (tfjs's own are about ten times slower), and what it lacks for training convolutions, depthwise
- * convolutions and embeddings. Calling it again changes nothing.
+ * operands (tfjs's own are about ten times slower), what it lacks for training convolutions, depthwise convolutions and
+ * embeddings, and what it computes wrongly (the gradient of max pooling, strided "same" convolutions,
+ * one-hot vectors of floats). Calling it again changes nothing.
  *
  * @throws DgateError MISSING_PACKAGE when @tensorflow/tfjs-backend-wasm has not been imported
  */

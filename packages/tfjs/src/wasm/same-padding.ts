@@ -4,11 +4,12 @@ import type { KernelArguments } from "./wasm-backend.ts";
 
 type Shape4D = [number, number, number, number];
 
-type ConvAttributes = tf.NamedAttrMap & {
+interface ConvAttributes {
   readonly strides: [number, number] | number;
-  readonly dilations: [number, number] | number;
+  /** Null where the caller left it out. */
+  readonly dilations: [number, number] | number | null;
   readonly pad: unknown;
-};
+}
 
 interface ConvInputs {
   readonly x: tf.TensorInfo;
@@ -25,19 +26,21 @@ export function explicitPadding(
 ): (stock: Stock, args: KernelArguments<ConvInputs, ConvAttributes>) => tf.TensorInfo {
   return (stock, { inputs, backend, attrs }) => {
     const all = { ...inputs };
-    if (attrs.pad !== "same") return stock(backend, all, attrs);
+    // The other attributes (activation, data format, …) are passed on as they are.
+    const rest = attrs as unknown as tf.NamedAttrMap;
+    if (attrs.pad !== "same") return stock(backend, all, rest);
     // tfjs has checked both to be of rank 4.
     const { padInfo } = tf.backend_util.computeConv2DInfo(
       inputs.x.shape as Shape4D,
       inputs.filter.shape as Shape4D,
       attrs.strides,
-      attrs.dilations,
+      attrs.dilations ?? 1,
       "same",
       undefined,
       depthwise,
     );
     const rows = [padInfo.top, padInfo.bottom];
     const cols = [padInfo.left, padInfo.right];
-    return stock(backend, all, { ...attrs, pad: [[0, 0], rows, cols, [0, 0]] });
+    return stock(backend, all, { ...rest, pad: [[0, 0], rows, cols, [0, 0]] });
   };
 }

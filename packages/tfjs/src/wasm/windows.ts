@@ -1,4 +1,7 @@
 import type { backend_util } from "@tensorflow/tfjs";
+import { nativeOf } from "./native.ts";
+import { patchParameters } from "./patches-code.ts";
+import type { WasmBackend } from "./wasm-backend.ts";
 
 /** What of tfjs's convolution geometry the window loops read; the data is channels-last. */
 export type Geometry = Pick<
@@ -47,36 +50,69 @@ export function forEachRun(
   }
 }
 
-/** Patches of the images, one row per output position: `[images · outHeight · outWidth, filterHeight · filterWidth · inChannels]`. */
+/**
+ * Patches of the images, one row per output position:
+ * `[images · outHeight · outWidth, filterHeight · filterWidth · inChannels]`, zeros outside the image.
+ */
 export function gatherPatches(
+  backend: WasmBackend,
   images: number,
   geometry: Geometry,
   input: Float32Array,
   patches: Float32Array,
 ): void {
-  const { filterHeight, filterWidth, inChannels: channels } = geometry;
   patches.fill(0);
+  const native = nativeOf(backend);
+  if (native !== undefined) return native.gather(...parameters(images, geometry, input, patches));
   forEachRun(images, geometry, (position, row, col, pixel, count) => {
-    const to = ((position * filterHeight + row) * filterWidth + col) * channels;
-    const from = pixel * channels;
-    const length = count * channels;
-    for (let i = 0; i < length; i += 1) patches[to + i] = input[from + i]!;
+    const to = entryOf(geometry, position, row, col);
+    const from = pixel * geometry.inChannels;
+    patches.set(input.subarray(from, from + count * geometry.inChannels), to);
   });
 }
 
-/** The transpose of `gatherPatches`: adds every patch entry to the pixel it came from. */
+/** The transpose of `gatherPatches`: every pixel is the sum of the patch entries that came from it. */
 export function scatterPatches(
+  backend: WasmBackend,
   images: number,
   geometry: Geometry,
   patches: Float32Array,
   input: Float32Array,
 ): void {
-  const { filterHeight, filterWidth, inChannels: channels } = geometry;
   input.fill(0);
+  const native = nativeOf(backend);
+  if (native !== undefined) return native.scatter(...parameters(images, geometry, input, patches));
   forEachRun(images, geometry, (position, row, col, pixel, count) => {
-    const from = ((position * filterHeight + row) * filterWidth + col) * channels;
-    const to = pixel * channels;
-    const length = count * channels;
-    for (let i = 0; i < length; i += 1) input[to + i] = input[to + i]! + patches[from + i]!;
+    const from = entryOf(geometry, position, row, col);
+    const to = pixel * geometry.inChannels;
+    for (let i = 0; i < count * geometry.inChannels; i += 1)
+      input[to + i] = input[to + i]! + patches[from + i]!;
   });
+}
+
+function entryOf(
+  { filterHeight, filterWidth, inChannels }: Geometry,
+  position: number,
+  row: number,
+  col: number,
+): number {
+  return ((position * filterHeight + row) * filterWidth + col) * inChannels;
+}
+
+/** What `gather` and `scatter` take; both arrays are views of the backend's memory. */
+function parameters(
+  images: number,
+  geometry: Geometry,
+  input: Float32Array,
+  patches: Float32Array,
+): number[] {
+  const values = {
+    ...geometry,
+    ...geometry.padInfo,
+    images,
+    pixelBytes: 4 * geometry.inChannels,
+    input: input.byteOffset,
+    patches: patches.byteOffset,
+  };
+  return patchParameters.map((name) => values[name]);
 }
