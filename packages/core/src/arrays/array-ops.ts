@@ -18,15 +18,15 @@ export function arrayOps(dtype: FloatType): TensorOps<NdArray> {
   };
   const zip = (a: NdArray, b: NdArray, f: (a: number, b: number) => number): NdArray =>
     zipBroadcast(a, b, f, create);
-  const rounded = (values: Float64Array, shape: readonly number[]): NdArray => {
+  const rounded = (values: ArrayLike<number>, shape: readonly number[]): NdArray => {
     const data = create(values.length);
     data.set(values);
-    return { shape, data };
+    return ndArray(data, shape);
   };
   return {
     shapeOf: (x) => x.shape,
     scalar: (value) => map({ shape: [], data: Float64Array.of(value) }, (v) => v),
-    constant: (values, shape) => ndArray(Object.assign(create(values.length), values), shape),
+    constant: (values, shape) => rounded(values, shape),
     add: (a, b) => zip(a, b, (x, y) => x + y),
     sub: (a, b) => zip(a, b, (x, y) => x - y),
     mul: (a, b) => zip(a, b, (x, y) => x * y),

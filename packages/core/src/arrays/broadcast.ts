@@ -1,3 +1,4 @@
+import { sizeOf } from "../check.ts";
 import { DgateError } from "../errors.ts";
 
 /** Shape of the result when `a` and `b` broadcast against each other as in NumPy; throws `SHAPE` if they do not. */
@@ -31,14 +32,13 @@ export function broadcastStrides(shape: readonly number[], rank: number): number
  * `(i_0, …)` lies at `Σ_k i_k · strides[k]`.
  */
 export function offsets(shape: readonly number[], strides: readonly number[]): Int32Array {
-  let result = new Int32Array(1);
-  shape.forEach((size, axis) => {
-    const next = new Int32Array(result.length * size);
-    const stride = strides[axis]!;
-    for (let i = 0, at = 0; i < result.length; i += 1) {
-      for (let k = 0; k < size; k += 1, at += 1) next[at] = result[i]! + k * stride;
-    }
-    result = next;
-  });
+  const result = new Int32Array(sizeOf(shape));
+  // From the innermost axis outwards: each axis repeats what is there, moved by its stride.
+  let filled = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis -= 1) {
+    const end = filled * shape[axis]!;
+    for (let i = filled; i < end; i += 1) result[i] = result[i - filled]! + strides[axis]!;
+    filled = end;
+  }
   return result;
 }

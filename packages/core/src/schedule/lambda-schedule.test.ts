@@ -73,6 +73,12 @@ describe("λ schedules", () => {
     );
   });
 
+  test("a progress that is no number is refused, not turned into a λ", () => {
+    for (const schedule of [cosineLambda({ from: 0, to: 1 }), linearWarmup(1)]) {
+      expect(() => schedule(Number.NaN)).toThrow("progress is NaN");
+    }
+  });
+
   test.each<[string, () => LambdaSchedule, RegExp]>([
     ["a negative λ", () => constantLambda(-1), /lambda is -1/],
     ["λ that is no number", () => linearWarmup(Number.NaN), /NaN/],

@@ -70,5 +70,6 @@ function checkPoints(
 }
 
 function clamp(progress: number): number {
+  checkNumber("λ schedule", "progress", progress, -Number.MAX_VALUE);
   return Math.min(1, Math.max(0, progress));
 }
