@@ -75,7 +75,7 @@ export class Gated extends tf.layers.Layer {
     return tf.tidy(() => {
       const [input] = Array.isArray(inputs) ? inputs : [inputs];
       const late = input && this.#activationGate(input);
-      if (late) return this.#denseGatedLate(input, late, kwargs);
+      if (late) return this.#denseGatedLate(input, late);
       return this.#withWeights(this.gated.collapsed(), () => this.inner.call(inputs, kwargs));
     });
   }
@@ -153,28 +153,25 @@ export class Gated extends tf.layers.Layer {
     return cheaper ? this.gated.product("neurons") : undefined;
   }
 
-  #denseGatedLate(input: tf.Tensor, gate: tf.Tensor, kwargs: Kwargs): tf.Tensor {
+  #denseGatedLate(input: tf.Tensor, gate: tf.Tensor): tf.Tensor {
     const weights = this.gated.collapsed("neurons");
     const bias = weights.get("bias") ?? this.primaries().get("bias")?.read();
     weights.delete("bias");
-    const linear = this.#withWeights(weights, () => this.inner.call(input, kwargs), {
-      bias: null,
-      activation: linearActivation,
-    }) as tf.Tensor;
+    const kernel = weights.get("kernel") ?? this.primaries().get("kernel")!.read();
+    // Not through Dense: its fused product always computes the gradient of the input too, which data does not need.
+    const [inputs, units] = kernel.shape as [number, number];
+    const rows = tf.matMul(tf.reshape(input, [-1, inputs]), kernel);
+    const linear = tf.reshape(rows, [...input.shape.slice(0, -1), units]);
     const gated = applyGates(linear, { kind: "axis", axis: linear.rank - 1 }, gate);
     const shifted = bias ? tf.add(gated, bias) : gated;
     return this.#properties.activation?.apply(shifted) ?? shifted;
   }
 
   /** Runs the layer inside while it reads these tensors instead of its variables. */
-  #withWeights<T>(
-    weights: ReadonlyMap<WeightName, tf.Tensor>,
-    run: () => T,
-    others: Readonly<Record<string, unknown>> = {},
-  ): T {
+  #withWeights<T>(weights: ReadonlyMap<WeightName, tf.Tensor>, run: () => T): T {
     const inner = this.inner as unknown as Record<string, unknown>;
     const shims = [...weights].map(([name, tensor]) => [name, { read: () => tensor }] as const);
-    const replaced = { ...Object.fromEntries(shims), ...others };
+    const replaced = Object.fromEntries(shims);
     const originals = Object.fromEntries(Object.keys(replaced).map((key) => [key, inner[key]]));
     Object.assign(inner, replaced);
     try {
@@ -203,8 +200,6 @@ export class Gated extends tf.layers.Layer {
 export function gatedLayers(model: tf.LayersModel): Gated[] {
   return leafLayers(model).flatMap(({ layer }) => (layer instanceof Gated ? [layer] : []));
 }
-
-const linearActivation = { apply: (x: tf.Tensor): tf.Tensor => x, getClassName: (): string => "linear" };
 
 function deserializeLayer(config: unknown): tf.layers.Layer {
   const { className, config: options } = config as { className: string; config: tf.serialization.ConfigDict };

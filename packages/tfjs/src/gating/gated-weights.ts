@@ -17,7 +17,7 @@ import { applyGates } from "./apply-gates.ts";
 import { directPenaltyOf, smoothPenaltyOf } from "./penalty-operations.ts";
 import type { GatedSpec, SiteSpec } from "./select-sites.ts";
 import type { SiteKind, WeightName } from "./site.ts";
-import { tensorOps } from "./tensor-ops.ts";
+import { tensorOps, unstackGates } from "./tensor-ops.ts";
 
 /** The primary weights ω of a gated layer, by name. */
 export type Primaries = ReadonlyMap<WeightName, tf.LayerVariable>;
@@ -81,7 +81,7 @@ export class GatedWeights {
   /** Πγ of the site of this kind, `[groups]`; `undefined` if there is none or it has no gates. */
   product(kind: SiteKind): tf.Tensor | undefined {
     const gates = this.sites.find(({ spec }) => spec.kind === kind)?.gates;
-    return gates && gateProduct(tensorOps, tf.unstack(gates.read()));
+    return gates && gateProduct(tensorOps, unstackGates(gates.read()));
   }
 
   /**
@@ -116,13 +116,13 @@ export class GatedWeights {
     if (set) return smoothPenaltyOf(set, read(set), site.gates.read(), lambda);
     // The site's ω is penalised by another term: what is left is (λ/D)·Σγ².
     const share = (lambda * (this.#depth - 1)) / this.#depth;
-    return frozenPenalty(tensorOps, tf.unstack(site.gates.read()), share);
+    return frozenPenalty(tensorOps, unstackGates(site.gates.read()), share);
   }
 
   /** The factors of one site as they stand: its ω (w, under a direct penalty) and its gates. */
   factors({ set, gates }: LayerSite): Factors<tf.Tensor> {
     const primary = set.members.map(({ name }) => this.#read(name as WeightName));
-    return { primary, gates: gates ? tf.unstack(gates.read()) : [] };
+    return { primary, gates: gates ? unstackGates(gates.read()) : [] };
   }
 
   /** Sets the gates so that the weights are (`variance-matched`: have the variance of) what the primaries hold now. */

@@ -7,7 +7,7 @@ import {
   sparsePenalty,
 } from "@dgate/core";
 import * as tf from "@tensorflow/tfjs";
-import { tensorOps } from "./tensor-ops.ts";
+import { tensorOps, unstackGates } from "./tensor-ops.ts";
 
 /**
  * Smooth penalty as one operation of the tape; its derivative is core's, a few operations instead of autodiff's many.
@@ -65,5 +65,5 @@ function savedTensors(args: readonly (tf.Tensor | tf.GradSaveFunc)[]): tf.Tensor
 
 /** Primary weights and, last, the stacked gates. */
 function unstacked(tensors: readonly tf.Tensor[]): Factors<tf.Tensor> {
-  return { primary: tensors.slice(0, -1), gates: tf.unstack(tensors.at(-1)!) };
+  return { primary: tensors.slice(0, -1), gates: unstackGates(tensors.at(-1)!) };
 }
