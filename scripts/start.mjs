@@ -95,9 +95,12 @@ function write(name, content) {
   renameSync(`${path}.tmp`, path);
 }
 
-function summary({ dense: baseline, runs: gated }) {
-  const percent = (value) => `${(100 * value).toFixed(2)} %`;
-  const row = (name, run, latencyMs) => [
+function percent(value) {
+  return `${(100 * value).toFixed(2)} %`;
+}
+
+function row(name, run, latencyMs) {
+  return [
     name,
     percent(run.accuracy.pruned ?? run.accuracy.dense),
     `${run.groups.active} of ${run.groups.total}`,
@@ -108,6 +111,9 @@ function summary({ dense: baseline, runs: gated }) {
     run.latency ? `${run.latency.speedup.toFixed(1)}×` : "",
     run.maxAbsDiff === null ? "" : run.maxAbsDiff.toExponential(0),
   ];
+}
+
+function summary({ dense: baseline, runs: gated }) {
   const rows = [
     row("dense", baseline, gated[0].latency?.dense.medianMs),
     ...gated.map((run) => row(`D = ${run.depth}`, run, run.latency?.pruned.medianMs)),

@@ -1,6 +1,8 @@
 import { randomGenerator } from "@dgate/core";
 import type { EpochRecord, SiteSummary, TrainDocument } from "../src/train/document.ts";
 
+const normsAt = (decay: readonly number[], epoch: number) => decay.map((speed) => Math.exp(-speed * epoch));
+
 /** A made-up train document of the right form, for tests of the report: 60 neurons and 16 pixels, some of which die. */
 export function sampleRun(depth: number, changes: Partial<TrainDocument> = {}): TrainDocument {
   const random = randomGenerator(depth);
@@ -11,7 +13,6 @@ export function sampleRun(depth: number, changes: Partial<TrainDocument> = {}): 
     { site: "hidden1.inputs", kind: "inputs", decay: speeds(16) },
   ];
   const epochs = 20;
-  const normsAt = (decay: readonly number[], epoch: number) => decay.map((speed) => Math.exp(-speed * epoch));
   const history = Array.from(
     { length: epochs + 1 },
     (_, epoch): EpochRecord => ({

@@ -18,12 +18,17 @@ export interface ImageTaskOptions extends FetchOptions {
 }
 
 /** Names of the built-in data sets. */
-export const imageTasks = {
+export type ImageTaskName = "digits" | "mnist" | "fashion-mnist" | "cifar10";
+
+/** How each built-in data set is loaded. */
+export const imageTasks: Readonly<
+  Record<ImageTaskName, (options: ImageTaskOptions) => Task | Promise<Task>>
+> = {
   digits: digitsTask,
-  mnist: (options: ImageTaskOptions) => idxTask("mnist", mnist, options),
-  "fashion-mnist": (options: ImageTaskOptions) => idxTask("fashion-mnist", fashionMnist, options),
+  mnist: (options) => idxTask("mnist", mnist, options),
+  "fashion-mnist": (options) => idxTask("fashion-mnist", fashionMnist, options),
   cifar10: cifarTask,
-} as const satisfies Record<string, (options: ImageTaskOptions) => Task | Promise<Task>>;
+};
 
 /** Digits drawn by the project itself: 12,000 to train on and 4,000 fresh ones to test, from other seeds. */
 function digitsTask({ seed, trainSize = 12_000, testSize = 4_000 }: ImageTaskOptions): Task {
@@ -69,7 +74,7 @@ async function cifarTask(options: ImageTaskOptions): Promise<Task> {
   const part = (pattern: RegExp): ImageSet => {
     const parts = [...files]
       .filter(([name]) => pattern.test(name))
-      .sort()
+      .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([, bytes]) => bytes);
     return parseCifar10(Buffer.concat(parts), `${cifar10.name}: ${pattern.source}`);
   };

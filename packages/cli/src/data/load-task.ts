@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { DgateError } from "@dgate/core";
 import { readWhole } from "../io/files.ts";
 import { parseCsv } from "./csv.ts";
-import { imageTasks, type ImageTaskOptions } from "./image-tasks.ts";
+import { imageTasks, type ImageTaskName, type ImageTaskOptions } from "./image-tasks.ts";
 import { taskFromTable } from "./table-task.ts";
 import type { Task } from "./task.ts";
 
@@ -14,7 +14,7 @@ export interface TaskOptions extends ImageTaskOptions {
 }
 
 /** Whether `--data` names a built-in data set of images. */
-export const isImageTask = (data: string): data is keyof typeof imageTasks => Object.hasOwn(imageTasks, data);
+export const isImageTask = (data: string): data is ImageTaskName => Object.hasOwn(imageTasks, data);
 
 /**
  * Loads what `--data` names: a built-in data set, or a CSV file with `--target`.

@@ -94,9 +94,11 @@ function spread<T>(entries: readonly T[], count: number): readonly T[] {
   );
 }
 
+const activeGroups = (record: EpochRecord): number =>
+  record.sites.reduce((sum, site) => sum + site.active, 0);
+
 /** Active groups per epoch, all runs. */
 export function activeChart(runs: readonly TrainDocument[]): Chart {
-  const active = (record: EpochRecord): number => record.sites.reduce((sum, site) => sum + site.active, 0);
   return {
     title: "Active groups",
     caption: `Groups above the threshold after each epoch, of ${runs[0]!.groups.total}.`,
@@ -104,7 +106,7 @@ export function activeChart(runs: readonly TrainDocument[]): Chart {
       ...frame,
       xAxis: epochAxis,
       yAxis: axis("active groups", { type: "value", nameGap: 44, min: 0 }),
-      series: runs.map((run) => runLine(run, active)),
+      series: runs.map((run) => runLine(run, activeGroups)),
     },
   };
 }
@@ -144,6 +146,16 @@ const runLine = (run: TrainDocument, value: (record: EpochRecord) => number): Se
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
+type Points = readonly (readonly [number, number])[];
+
+/** Without what a logarithmic axis cannot show. */
+const positive = (points: Points): Points => points.filter(([, value]) => value > 1e-12);
+
+const strong = (colour: string): Series => ({
+  lineStyle: { width: 2, color: colour },
+  itemStyle: { color: colour },
+});
+
 /** Gap and imbalance of one run beside the law of gradient flow, exp(−4λt/D). */
 export function gapChart(run: TrainDocument): Chart {
   const records = run.history.filter((record) => record.sites.length > 0);
@@ -157,12 +169,6 @@ export function gapChart(run: TrainDocument): Chart {
   const theory = records.map(({ time }) => {
     const decay = Math.exp((-4 * run.lambda * (time - start[0])) / run.depth);
     return [time, start[1] * decay] as const;
-  });
-  const positive = (points: readonly (readonly [number, number])[]) =>
-    points.filter(([, value]) => value > 1e-12);
-  const strong = (colour: string): Series => ({
-    lineStyle: { width: 2, color: colour },
-    itemStyle: { color: colour },
   });
   return {
     title: `Gap and imbalance, ${nameOf(run)}`,
@@ -182,21 +188,22 @@ export function gapChart(run: TrainDocument): Chart {
   };
 }
 
+const labelled = (name: string, colour: string, parameters: number, accuracy: number): Series => ({
+  type: "scatter",
+  name,
+  data: [[parameters / 1000, 100 * accuracy]],
+  symbolSize: 14,
+  itemStyle: { color: colour },
+  label: { show: true, position: "bottom", formatter: name, color: ink.text, fontSize: 11 },
+});
+
 /** Accuracy of the written models against their size. */
 export function sizeChart(runs: readonly TrainDocument[], dense?: TrainDocument): Chart {
-  const point = (name: string, colour: string, parameters: number, accuracy: number): Series => ({
-    type: "scatter",
-    name,
-    data: [[parameters / 1000, 100 * accuracy]],
-    symbolSize: 14,
-    itemStyle: { color: colour },
-    label: { show: true, position: "bottom", formatter: name, color: ink.text, fontSize: 11 },
-  });
   const points = runs
     .filter((run) => run.accuracy.pruned !== null)
-    .map((run) => point(nameOf(run), colourOf(run), run.parameters, run.accuracy.pruned!));
+    .map((run) => labelled(nameOf(run), colourOf(run), run.parameters, run.accuracy.pruned!));
   const baseline = dense?.accuracy.dense ?? runs[0]!.accuracy.dense;
-  if (baseline !== null) points.push(point("dense", DENSE, runs[0]!.before.parameters, baseline));
+  if (baseline !== null) points.push(labelled("dense", DENSE, runs[0]!.before.parameters, baseline));
   return {
     title: "Accuracy against size",
     caption:
@@ -215,18 +222,19 @@ export function sizeChart(runs: readonly TrainDocument[], dense?: TrainDocument)
   };
 }
 
+const namedBar = (name: string, medianMs: number, colour: string) => ({
+  name,
+  value: medianMs,
+  itemStyle: { color: colour },
+});
+
 /** Median latency of dense and pruned models. */
 export function latencyChart(runs: readonly TrainDocument[]): Chart | undefined {
   const measured = runs.filter((run) => run.latency !== null);
   if (measured.length === 0) return undefined;
-  const bar = (name: string, medianMs: number, colour: string) => ({
-    name,
-    value: medianMs,
-    itemStyle: { color: colour },
-  });
   const bars = measured.flatMap((run) => [
-    bar(`dense beside ${nameOf(run)}`, run.latency!.dense.medianMs, DENSE),
-    bar(
+    namedBar(`dense beside ${nameOf(run)}`, run.latency!.dense.medianMs, DENSE),
+    namedBar(
       `pruned ${nameOf(run)}, ${run.latency!.speedup.toFixed(1)}×`,
       run.latency!.pruned.medianMs,
       colourOf(run),

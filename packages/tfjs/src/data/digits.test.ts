@@ -46,7 +46,7 @@ describe("digits", () => {
 });
 
 /** Test accuracy of softmax regression by SGD with momentum, the rate held, then falling to 0 (12 epochs: past its best). */
-function linearAccuracy(train: ImageSet, test: ImageSet): number {
+function linearAccuracy(train: ImageSet, fresh: ImageSet): number {
   const [epochs, batch, classes, size] = [12, 100, 10, 784];
   const weights = new Float32Array(size * classes);
   const bias = new Float32Array(classes);
@@ -93,9 +93,9 @@ function linearAccuracy(train: ImageSet, test: ImageSet): number {
     }
   }
   let right = 0;
-  for (let row = 0; row < test.count; row++) {
-    predict(test.images.subarray(row * size, (row + 1) * size));
-    if (logits.indexOf(Math.max(...logits)) === test.labels[row]) right++;
+  for (let row = 0; row < fresh.count; row++) {
+    predict(fresh.images.subarray(row * size, (row + 1) * size));
+    if (logits.indexOf(Math.max(...logits)) === fresh.labels[row]) right++;
   }
-  return right / test.count;
+  return right / fresh.count;
 }

@@ -1,5 +1,5 @@
 import { DgateError } from "@dgate/core";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { imagesFromIdx, parseIdx } from "./idx.ts";
 
@@ -63,6 +63,8 @@ describe("parseIdx", () => {
   });
 });
 
+const labels = (...values: number[]) => parseIdx(idx(8, [values.length], Uint8Array.from(values)));
+
 describe("imagesFromIdx", () => {
   const images = parseIdx(idx(8, [2, 1, 2], Uint8Array.of(0, 255, 51, 102)));
 
@@ -74,7 +76,6 @@ describe("imagesFromIdx", () => {
   });
 
   test("labels of another length, too large labels and swapped files are refused", () => {
-    const labels = (...values: number[]) => parseIdx(idx(8, [values.length], Uint8Array.from(values)));
     expect(errorOf(() => imagesFromIdx(images, labels(1, 2, 3))).code).toBe("SHAPE");
     expect(errorOf(() => imagesFromIdx(images, labels(1, 10))).message).toContain("label 10 at 1");
     expect(errorOf(() => imagesFromIdx(labels(1, 2), images)).message).toContain("rank 3");

@@ -1,0 +1,131 @@
+import { basename, dirname } from "node:path";
+import { DgateError, formatTable, parsePlan, printPlan, type PrunePlan } from "@dgate/core";
+import { findSites, mask, planFrom, prune, verify, writeModel } from "@dgate/onnx";
+import { type Command, Option } from "commander";
+import { type Context, printResult } from "../io/context.ts";
+import { prepareOutputs, readWhole, writeWhole } from "../io/files.ts";
+import { realNumber, wholeNumber } from "./arguments.ts";
+import { type ModelFile, openModel } from "./model-file.ts";
+
+/** Largest difference between masked and pruned model, relative to the largest output. */
+const TOLERANCE = 1e-4;
+
+interface PruneFlags {
+  readonly out: string;
+  readonly sparsity?: number;
+  readonly keep?: number;
+  readonly plan?: string;
+  readonly writePlan?: string;
+  readonly criterion: "l2" | "random";
+  readonly sites?: string[];
+  readonly seed: number;
+  readonly force: boolean;
+  readonly json: boolean;
+}
+
+/** `dgate prune MODEL -o OUT`. */
+export function addPrune(program: Command, context: Context): void {
+  const part = realNumber({ least: 0, below: 1 });
+  program
+    .command("prune")
+    .description("remove groups of an ONNX model for real; written only if it equals the masked model")
+    .argument("<model>", "ONNX file")
+    .requiredOption("-o, --out <file>", "where to write the pruned model")
+    .option("--sparsity <s>", "fraction of the groups of each site that goes", part)
+    .option("--keep <k>", "fraction of the groups of each site that stays", realNumber({ above: 0, most: 1 }))
+    .option("--plan <file>", "JSON plan of what stays")
+    .option("--write-plan <file>", "also write the plan that was carried out")
+    .addOption(new Option("--criterion <name>", "which groups stay").choices(["l2", "random"]).default("l2"))
+    .option(
+      "--sites <names>",
+      "sites to prune, by name or kind, parted by commas (default: all but inputs)",
+      (text: string) => text.split(","),
+    )
+    .option("--seed <n>", "of --criterion random and of the inputs of the proof", wholeNumber(0), 1)
+    .option("--force", "overwrite existing files", false)
+    .option("--json", "print one JSON document on stdout", false)
+    .action(async (path: string, flags: PruneFlags) => {
+      const document = await pruneFile(path, flags);
+      printResult(context, flags.json, document, describe(document));
+    });
+}
+
+type PruneDocument = Awaited<ReturnType<typeof pruneFile>>;
+
+async function pruneFile(path: string, flags: PruneFlags) {
+  const { out, writePlan, seed, force } = flags;
+  if ([flags.sparsity, flags.keep, flags.plan].filter((value) => value !== undefined).length !== 1) {
+    throw new DgateError("OPTION", "prune: give one of --sparsity, --keep and --plan.");
+  }
+  for (const file of [out, writePlan]) if (file) await prepareOutputs(dirname(file), [basename(file)], force);
+  const { graph, bytes } = await openModel(path);
+  const plan = await planOf({ path, graph, bytes }, flags);
+  const { graph: pruned, report } = prune(graph, plan);
+  const { maxAbsDiff, equal } = await verify(mask(graph, plan), pruned, {
+    runtime: "web",
+    tolerance: TOLERANCE,
+    seed,
+  });
+  if (!equal) {
+    throw new DgateError(
+      "CHECK",
+      `prune ${path}: the pruned model differs from the masked one by ${maxAbsDiff}; nothing was written. Please report the model.`,
+    );
+  }
+  const file = writeModel(pruned);
+  await writeWhole(out, file);
+  if (writePlan) await writeWhole(writePlan, `${printPlan(plan)}\n`);
+  return {
+    before: { ...report.before, bytes: bytes.length },
+    after: { ...report.after, bytes: file.length },
+    removed: report.removed,
+    keptBack: report.keptBack,
+    inputs: report.inputs,
+    maxAbsDiff,
+    files: writePlan ? [out, writePlan] : [out],
+  };
+}
+
+async function planOf({ graph }: ModelFile, flags: PruneFlags): Promise<PrunePlan> {
+  if (flags.plan !== undefined) return readPlan(flags.plan);
+  const { sparsity, keep, criterion, seed, sites } = flags;
+  return planFrom(findSites(graph), {
+    criterion,
+    seed,
+    ...(keep === undefined ? { sparsity: sparsity ?? 0 } : { keep }),
+    ...(sites ? { sites } : {}),
+  });
+}
+
+async function readPlan(path: string): Promise<PrunePlan> {
+  const text = new TextDecoder().decode(await readWhole(path));
+  try {
+    return parsePlan(text);
+  } catch (error) {
+    if (error instanceof DgateError)
+      throw new DgateError(error.code, `${path}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+const sizeRow = (name: string, { parameters, macs, bytes }: PruneDocument["after"]): string[] => [
+  name,
+  ...[parameters, macs, bytes].map((value) => value.toLocaleString("en")),
+];
+
+function describe({ before, after, removed, keptBack, maxAbsDiff, files }: PruneDocument): string {
+  const lines = [
+    formatTable(["", "parameters", "MACs", "bytes"], [sizeRow("before", before), sizeRow("after", after)]),
+    "",
+    formatTable(
+      ["site", "groups", "kept"],
+      removed.map(({ site, groups, kept }) => [site, groups, kept]),
+    ),
+    "",
+    `masked and pruned outputs differ by at most ${maxAbsDiff.toExponential(1)}`,
+  ];
+  for (const { site, groups, reason } of keptBack)
+    lines.push(`${site}: ${groups.length} groups stay, because ${reason}`);
+  lines.push(`wrote ${files.join(", ")}`);
+  return lines.join("\n");
+}
