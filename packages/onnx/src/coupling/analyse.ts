@@ -55,7 +55,7 @@ export function analyseCoupling(graph: Graph): Coupling {
     const context = new AxisContext(graph, node, inference, findings);
     const rule = node.domain === "" ? axisRules[node.op] : undefined;
     rule?.(context);
-    context.finish(rule ? "does not keep this axis apart" : "is not an operator whose channels are known");
+    context.finish(leftReason(rule !== undefined, node, axesOf));
   }
   for (const value of graph.values) {
     const reason = outsideUse(graph, value);
@@ -70,6 +70,15 @@ export function analyseCoupling(graph: Graph): Coupling {
     axesOf,
     assign: (value, axes) => spaces.set(value, axes),
   };
+}
+
+/** What to say of the axes that a node's rule does not tie. */
+function leftReason(known: boolean, node: Node, axesOf: (value: Value) => unknown): string {
+  if (!known) return "is not an operator whose channels are known";
+  const unknown = [...node.inputs, ...node.outputs].find((value) => value && axesOf(value) === undefined);
+  return unknown
+    ? `has the value "${unknown.name}", whose shape is not known`
+    : "does not keep this axis apart";
 }
 
 /** Why a value must keep its shape whatever its nodes say. */

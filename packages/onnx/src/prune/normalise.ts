@@ -83,8 +83,11 @@ function replaceByConstant(graph: Graph, node: Node, data: Tensor): boolean {
 function constantTensor({ attributes }: Node): Tensor | undefined {
   const attribute = [...attributes].find(([name]) => name.startsWith("value"))?.[1];
   switch (attribute?.kind) {
-    case "tensor":
-      return attribute.value;
+    case "tensor": {
+      // `extra` may hold the tensor's own name, which would compete with the initializer's.
+      const { extra: _, ...data } = attribute.value;
+      return data;
+    }
     case "float":
       return tensorOf("float32", [], [attribute.value]);
     case "int":

@@ -17,7 +17,7 @@ export interface PlanOptions {
   readonly criterion?: "l2" | "random" | Readonly<Record<string, ArrayLike<number>>>;
   /** Seed of `random`. */
   readonly seed?: number;
-  /** Sites to prune, by name or kind; by default all that can be, but for `inputs`. */
+  /** Sites to prune, by name or kind. By default all that can be but `inputs`; of heads × head dim, the heads. */
   readonly sites?: readonly (SiteKind | (string & {}))[];
   /** At least this many groups of a site stay (default 1). */
   readonly minimum?: number;
@@ -65,10 +65,9 @@ function chooseSites(sites: readonly Site[], { sites: wanted, kept }: PlanOption
     if (typeof reason === "string")
       throw new DgateError("UNSUPPORTED", `plan: site "${name}" cannot be pruned: ${reason}.`);
   }
-  const chosen = sites.filter(
-    (site) =>
-      site.prunable === true &&
-      (names ? names.includes(site.name) || names.includes(site.kind) : site.kind !== "inputs"),
+  const open = sites.filter(({ prunable }) => prunable === true);
+  const chosen = open.filter((site) =>
+    names ? names.includes(site.name) || names.includes(site.kind) : isDefault(site, open),
   );
   if (chosen.length === 0) {
     const reasons = sites.flatMap(({ name, prunable }) =>
@@ -80,6 +79,12 @@ function chooseSites(sites: readonly Site[], { sites: wanted, kept }: PlanOption
     );
   }
   return chosen;
+}
+
+/** All but input features; of an axis with several sites (heads × head dim) the outermost one. */
+function isDefault(site: Site, open: readonly Site[]): boolean {
+  const first = open.find(({ tensor, axis }) => tensor === site.tensor && axis === site.axis);
+  return site.kind !== "inputs" && first === site;
 }
 
 function keepRatio({ keep, sparsity }: PlanOptions): number {
