@@ -21,7 +21,7 @@ export async function compareModels(
   full: tf.LayersModel,
   small: tf.LayersModel,
   graph: Graph,
-  { batch = 4, seed = 0, select = [] }: CompareOptions = {},
+  { batch = 2, seed = 0, select = [] }: CompareOptions = {},
 ): Promise<{ maxAbsDiff: number; relative: number }> {
   const inputs = randomBatch(full, graph, batch, seed);
   const selected = full.inputNames.map((name, i) => {
