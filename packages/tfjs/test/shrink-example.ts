@@ -17,7 +17,7 @@ const model = tf.sequential({
 const rules = [{ layer: "hidden", site: ["inputs", "neurons"] as const }];
 const gated = gate(model, { depth: 3, lambda: 2e-2, rules });
 gated.compile({ optimizer: tf.train.adam(0.02), loss: "meanSquaredError" });
-await gated.fit(x, y, { epochs: 60, batchSize: 64, shuffle: false, verbose: 0 });
+await gated.fit(x, y, { epochs: 60, batchSize: 64, shuffle: false });
 
 const { model: small, report } = await shrink(gated);
 for (const { site, groups, active } of report.sites) console.log(`${site}: ${active} of ${groups}`);
