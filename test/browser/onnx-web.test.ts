@@ -17,8 +17,6 @@ const wave = (count: number, step: number): number[] =>
 /** A convolution, its activation and a dense layer: 1 input of 6×6, 3 outputs. */
 function model(): Uint8Array {
   const graph = new Graph("conv");
-  const wave = (count: number, step: number): number[] =>
-    Array.from({ length: count }, (_, i) => Math.sin(step * i));
   const x = graph.addInput("x", { dtype: "float32", shape: ["batch", 1, 6, 6] });
   const kernel = graph.addInitializer("kernel", tensorOf("float32", [2, 1, 3, 3], wave(18, 1)));
   const weight = graph.addInitializer("weight", tensorOf("float32", [32, 3], wave(96, 2)));

@@ -1,0 +1,1 @@
+export { readModelFile, writeModelFile } from "./io/read-file.ts";
