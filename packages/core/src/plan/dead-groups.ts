@@ -47,7 +47,7 @@ export function findDeadGroups(norms: ArrayLike<number>, options: DeadGroupOptio
   const threshold = values.reduce((tau, norm) => Math.max(tau, relative * norm), absolute);
   const alive = values.filter((norm) => norm > threshold).length;
   const rescued = Math.max(0, Math.min(keepAtLeast, values.length) - alive);
-  const strongestFirst = values.map((_, j) => j).sort((a, b) => values[b]! - values[a]! || a - b);
+  const strongestFirst = values.map((_, j) => j).sort((a, b) => values[b]! - values[a]!);
   const kept = new Set(strongestFirst.slice(0, alive + rescued));
   return {
     kept: values.flatMap((_, j) => (kept.has(j) ? [j] : [])),

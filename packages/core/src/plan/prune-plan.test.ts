@@ -157,6 +157,8 @@ describe("merging plans", () => {
     );
     const resized = makePlan({ ...plan, axes: [{ ...neurons, size: 8 }] });
     expect(() => mergePlans([plan, resized])).toThrow("6 groups of 1 in one plan and 8 of 1 in another");
+    const wider = makePlan({ ...plan, axes: [{ ...neurons, blockSize: 2 }] });
+    expect(() => mergePlans([plan, wider])).toThrow("6 groups of 1 in one plan and 6 of 2 in another");
     const disjoint = makePlan({ ...plan, axes: [{ ...neurons, kept: [1] }] });
     expect(() => mergePlans([plan, disjoint])).toThrow("keeps none of 6 groups");
   });
