@@ -23,9 +23,9 @@ export interface Coupling {
   /** Nodes in topological order. */
   readonly nodes: readonly Node[];
   /** The spaces of a value's axes; `undefined` if its rank is not known. */
-  axesOf(value: Value): readonly Space[] | undefined;
+  readonly axesOf: (value: Value) => readonly Space[] | undefined;
   /** Gives a value made after the analysis its spaces. */
-  assign(value: Value, axes: readonly Space[]): void;
+  readonly assign: (value: Value, axes: readonly Space[]) => void;
 }
 
 /**

@@ -42,7 +42,7 @@ export type SizeUse =
 export interface Findings {
   readonly contractions: Contraction[];
   readonly sizes: SizeUse[];
-  axesOf(value: Value): readonly Space[] | undefined;
+  readonly axesOf: (value: Value) => readonly Space[] | undefined;
 }
 
 /** A node while its rule ties axes together. What a rule leaves untouched is blocked afterwards. */

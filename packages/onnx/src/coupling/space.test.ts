@@ -1,8 +1,9 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { printSpace } from "./print-space.ts";
 import { product, Space, sum, unify } from "./space.ts";
 
+const total = (list: readonly number[]): number => list.reduce((x, y) => x * y, 1);
 const leaf = (size: number): Space => new Space(size);
 
 describe("unification of channel spaces", () => {
@@ -76,7 +77,6 @@ describe("unification of channel spaces", () => {
     const sizes = fc.array(fc.constantFrom(2, 3, 4, 6), { minLength: 1, maxLength: 4 });
     fc.assert(
       fc.property(sizes, sizes, (left, right) => {
-        const total = (list: readonly number[]): number => list.reduce((x, y) => x * y, 1);
         // The other side is padded to the same total.
         const a = product([...left, total(right)].map(leaf));
         const b = product([...right, total(left)].map(leaf));

@@ -20,11 +20,10 @@ export class Space {
 
   /** What stands for this space after unification. */
   get root(): Space {
-    let root: Space = this;
+    if (!this.#forward) return this;
+    let root = this.#forward;
     while (root.#forward) root = root.#forward;
-    // Path compression keeps long chains short.
-    let at: Space = this;
-    while (at.#forward && at.#forward !== root) [at.#forward, at] = [root, at.#forward];
+    this.#forward = root; // keeps chains short
     return root;
   }
 

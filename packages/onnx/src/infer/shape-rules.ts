@@ -330,9 +330,9 @@ const einsum: ShapeRule = like((view) => {
   if (!inputs || output === undefined || inputs.includes(".")) return undefined;
   const dims = new Map<string, Dim>();
   inputs.split(",").forEach((letters, i) => {
-    [...letters].forEach((letter, axis) => dims.set(letter, dims.get(letter) ?? view.shape(i)?.[axis]));
+    letters.split("").forEach((letter, axis) => dims.set(letter, dims.get(letter) ?? view.shape(i)?.[axis]));
   });
-  return [...output].map((letter) => dims.get(letter));
+  return output.split("").map((letter) => dims.get(letter));
 });
 
 function numeric(dims: Shape): readonly number[] | undefined {

@@ -49,7 +49,7 @@ export function decideRemoval(plan: PrunePlan, constants: SliceSource): Decision
     for (const [leaf, indices] of candidates) {
       const own = sinks.filter(({ contraction }) => contraction.space.leaves().includes(leaf));
       const gone = own.map((sink) => goneOutputs(sink, removal, constants));
-      for (const index of [...indices]) {
+      for (const index of indices) {
         const reason = own
           .map((sink, i) => objection(sink, leaf, index, gone[i]!))
           .find((text) => text !== undefined);

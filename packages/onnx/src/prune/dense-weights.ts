@@ -14,9 +14,9 @@ export interface DenseWeights {
   /** Channels are in this many independent groups. */
   readonly groups: number;
   /** Sum of the weights (all taps of a kernel) from input channel k to output channel j of the same group. */
-  total(k: number, j: number): number;
+  readonly total: (k: number, j: number) => number;
   /** Whether any weight from k to j is not zero. */
-  connected(k: number, j: number): boolean;
+  readonly connected: (k: number, j: number) => boolean;
   /** Why a constant channel other than zero does not add the same to every position, if it does not. */
   readonly uneven: string | undefined;
 }

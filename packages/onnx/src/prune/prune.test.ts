@@ -47,6 +47,24 @@ function mlp(activation: string): Graph {
   return net.output(net.gemm("fc2", hidden, [8, 3]));
 }
 
+const features = (): Graph => {
+  const net = new GraphBuilder();
+  const x = net.input("x", ["batch", 4, 4]);
+  const flat = net.reshape(x, [0, 16]);
+  const hidden = net.op("Relu", [net.gemm("fc1", flat, [16, 8])]);
+  return net.output(net.gemm("fc2", hidden, [8, 3]));
+};
+
+const residual = (bias: boolean): Graph => {
+  const net = new GraphBuilder();
+  const x = net.input("x", ["batch", 3, 6, 6]);
+  const stem = net.op("Relu", [net.conv("stem", x, [3, 8])]);
+  const inner = net.op("Relu", [net.conv("inner", stem, [8, 8], { pads: [1, 1, 1, 1] })]);
+  const branch = net.conv("branch", inner, [8, 8], { pads: [1, 1, 1, 1], bias });
+  const sum = net.op("Relu", [net.op("Add", [stem, branch])]);
+  return net.output(net.op("GlobalAveragePool", [net.conv("head", sum, [8, 4])]));
+};
+
 describe("constants of removed channels", () => {
   test.each([
     "Relu",
@@ -265,14 +283,6 @@ describe("coupled channels", () => {
 });
 
 describe("input features", () => {
-  const features = (): Graph => {
-    const net = new GraphBuilder();
-    const x = net.input("x", ["batch", 4, 4]);
-    const flat = net.reshape(x, [0, 16]);
-    const hidden = net.op("Relu", [net.gemm("fc1", flat, [16, 8])]);
-    return net.output(net.gemm("fc2", hidden, [8, 3]));
-  };
-
   test("a pruned model takes full inputs and picks what it reads", async () => {
     const graph = features();
     const dead = [0, 1, 2, 3, 5, 7, 11];
@@ -309,16 +319,6 @@ describe("input features", () => {
 });
 
 describe("whole layers", () => {
-  const residual = (bias: boolean): Graph => {
-    const net = new GraphBuilder();
-    const x = net.input("x", ["batch", 3, 6, 6]);
-    const stem = net.op("Relu", [net.conv("stem", x, [3, 8])]);
-    const inner = net.op("Relu", [net.conv("inner", stem, [8, 8], { pads: [1, 1, 1, 1] })]);
-    const branch = net.conv("branch", inner, [8, 8], { pads: [1, 1, 1, 1], bias });
-    const sum = net.op("Relu", [net.op("Add", [stem, branch])]);
-    return net.output(net.op("GlobalAveragePool", [net.conv("head", sum, [8, 4])]));
-  };
-
   test("a dead residual branch disappears with all its nodes", async () => {
     const graph = residual(false);
     const { graph: pruned, report } = await pruneAndProve(

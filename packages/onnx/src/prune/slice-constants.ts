@@ -1,4 +1,5 @@
 import type { Coupling } from "../coupling/analyse.ts";
+import type { Space } from "../coupling/space.ts";
 import type { Value } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { fixedData } from "./normalise.ts";
@@ -44,18 +45,17 @@ export function sliceConstants(coupling: Coupling): SliceSource {
   // In topological order every question about a node finds its inputs answered: no deep recursion on long chains.
   for (const node of coupling.nodes) {
     const output = node.outputs[0];
-    const rank = output && inference.types.get(output)?.shape?.length;
-    for (let axis = 0; output && axis < (rank ?? 0); axis++) {
-      if (isCuttable(coupling, output, axis)) source.of(output, axis);
-    }
+    if (!output) continue;
+    coupling.axesOf(output)?.forEach((space, axis) => {
+      if (isCuttable(space)) source.of(output, axis);
+    });
   }
   return source;
 }
 
 /** Only axes with a leaf that can be cut are worth the arithmetic. */
-function isCuttable(coupling: Coupling, value: Value, axis: number): boolean {
-  const leaves = coupling.axesOf(value)?.[axis]?.leaves() ?? [];
-  return leaves.some(({ size, barriers }) => size !== undefined && size > 1 && barriers.length === 0);
+function isCuttable(space: Space): boolean {
+  return space.leaves().some(({ size, barriers }) => size !== undefined && size > 1 && barriers.length === 0);
 }
 
 function round(number: number, dtype: string | undefined): number {

@@ -14,7 +14,7 @@ export type SliceConstants = Float64Array;
 /** What holds the constants of a graph; see `sliceConstants`. */
 export interface SliceSource {
   readonly coupling: Coupling;
-  of(value: Value, axis: number): SliceConstants | undefined;
+  readonly of: (value: Value, axis: number) => SliceConstants | undefined;
 }
 
 /** A node as the rules for constants see it. */

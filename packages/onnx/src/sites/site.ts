@@ -47,5 +47,5 @@ export interface Site {
   /** Of the model; goes into plans. */
   readonly fingerprint: string;
   /** ‖w_j‖₂ of each group's slice of `tensor`. */
-  norms(): Float64Array;
+  readonly norms: () => Float64Array;
 }
