@@ -1,5 +1,6 @@
 // One training step on tfjs's wasm backend, stock against improved (`registerWasmKernels`). Two processes take turns
-// within one run, so that both see the same machine. Prints medians, minima and the ratio of the medians.
+// within one run, so that both see the same machine. Prints medians, minima and ratios. The paired ratio compares the
+// best steps of neighbouring turns and takes the median over the turns: other work on the machine hardly moves it.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { median } from "./networks.mjs";
@@ -51,7 +52,16 @@ for (const { network, optimizer } of cases) {
       );
   }
   if (errors.every((error) => error === undefined)) {
-    console.log(`  ratio     ${(median(times[0]) / median(times[1])).toFixed(2)} times faster (medians)`);
+    const best = times.map((all) =>
+      Array.from({ length: rounds }, (_, round) =>
+        Math.min(...all.slice(round * stepsPerRound, (round + 1) * stepsPerRound)),
+      ),
+    );
+    const paired = median(best[0].map((ms, round) => ms / best[1][round]));
+    const [medians, minima] = [median, (all) => Math.min(...all)].map((f) => f(times[0]) / f(times[1]));
+    console.log(
+      `  times faster: ${paired.toFixed(2)} paired, ${medians.toFixed(2)} medians, ${minima.toFixed(2)} minima`,
+    );
   }
   console.log("");
   for (const child of children) child.kill();

@@ -39,7 +39,7 @@ function text(value: string): number[] {
 }
 
 /** Bytes of nested code in order. */
-export function flatten(code: Code): number[] {
+function flatten(code: Code): number[] {
   const bytes: number[] = [];
   const visit = (part: Code): void => {
     for (const item of part) {

@@ -181,7 +181,7 @@ function multiplyFunction(fused: boolean): WasmFunction {
 /**
  * `pack` and `multiply`.
  *
- * @param fused use relaxed SIMD's multiply–add: about twice as fast, but Node 20 and older browsers lack it
+ * @param fused use relaxed SIMD's multiply–add: a little faster, but Node 20 and older browsers lack it
  */
 export function gemmFunctions({ fused }: { readonly fused: boolean }): WasmFunction[] {
   return [packFunction(), multiplyFunction(fused)];

@@ -3,7 +3,7 @@ import { type Native, nativeOf } from "./native.ts";
 import { addressOf, type WasmBackend } from "./wasm-backend.ts";
 
 /** One product `C = op(A)·op(B)` of row-major float32 matrices at byte addresses of the backend's memory. */
-export interface GemmCall {
+interface GemmCall {
   /** Rows of C. */
   readonly m: number;
   /** Columns of C. */

@@ -35,6 +35,6 @@ function instantiate(backend: WasmBackend): Native | undefined {
 }
 
 /** @param fused with relaxed SIMD's multiply–add */
-export function nativeCode(fused: boolean): Uint8Array<ArrayBuffer> {
+function nativeCode(fused: boolean): Uint8Array<ArrayBuffer> {
   return assemble([...gemmFunctions({ fused }), patchFunction("gather"), patchFunction("scatter")]);
 }
