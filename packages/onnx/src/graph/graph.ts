@@ -295,14 +295,12 @@ export class Graph {
 
   setInput(node: Node, index: number, value: Value | undefined): void {
     const held = this.#ownNode(node);
+    if (value) this.#own(value);
     const before = held.inputs[index];
     if (before) this.#dropUse(before, node, index);
     while (held.inputs.length < index) held.inputs.push(undefined);
     held.inputs[index] = value;
-    if (value) {
-      this.#own(value);
-      this.#addUse(value, { node, index });
-    }
+    if (value) this.#addUse(value, { node, index });
   }
 
   setAttribute(node: Node, name: string, attribute: Attribute | undefined): void {
