@@ -11,6 +11,7 @@ import {
   tfjsOutputs,
   tolerance,
 } from "../../test/support/onnx-outputs.ts";
+import { gate } from "../gating/gate.ts";
 import { packageVersion } from "./model-info.ts";
 import { toGraph, toOnnx } from "./to-onnx.ts";
 
@@ -19,6 +20,11 @@ const l = tf.layers;
 /** `layer(x)` with the type that a single output has. */
 const on = (layer: tf.layers.Layer, x: tf.SymbolicTensor | tf.SymbolicTensor[]): tf.SymbolicTensor =>
   layer.apply(x) as tf.SymbolicTensor;
+
+async function initializerNames(model: tf.LayersModel): Promise<string[]> {
+  const { graph } = await toGraph(model);
+  return graph.initializers.map(({ name }) => name);
+}
 
 /** A small residual network with batch normalisation and a concatenation of two branches. */
 function residualNetwork(): tf.LayersModel {
@@ -130,6 +136,35 @@ describe("whole models", () => {
     const top = on(l.dense({ units: 2, name: "top" }), hidden);
     const model = tf.model({ inputs: input, outputs: [top, hidden, input] });
     expect(await exportDifference(model)).toBeLessThan(tolerance);
+  });
+
+  test("whole numbers take part in float arithmetic", async () => {
+    const input = tf.input({ shape: [4], dtype: "int32", name: "counts" });
+    const model = tf.model({
+      inputs: input,
+      outputs: on(l.dense({ units: 3 }), on(l.dropout({ rate: 0.1 }), input)),
+    });
+    expect(await exportDifference(model)).toBeLessThan(tolerance);
+    const { graph } = await toGraph(model);
+    expect(graph.inputs[0]?.type).toEqual({ dtype: "int32", shape: ["batch", 4] });
+  });
+
+  test("a gated model is exported as it computes, without gates", async () => {
+    const plain = residualNetwork();
+    const gated = gate(randomizeWeights(plain, 4), { lambda: 1e-3 });
+    expect(await exportDifference(gated, { randomize: false })).toBeLessThan(tolerance);
+    expect(await initializerNames(gated)).toEqual(await initializerNames(plain));
+  });
+
+  test("open sizes and open batch keep their names", async () => {
+    const input = tf.input({ shape: [null, null, 2], name: "image" });
+    const model = tf.model({
+      inputs: input,
+      outputs: on(l.conv2d({ filters: 3, kernelSize: 3, padding: "same" }), input),
+    });
+    expect(await exportDifference(model, { open: 9 })).toBeLessThan(tolerance);
+    const { graph } = await toGraph(model);
+    expect(graph.inputs[0]?.type?.shape).toEqual(["batch", "image_1", "image_2", 2]);
   });
 
   test("select lets the model take full rows", async () => {

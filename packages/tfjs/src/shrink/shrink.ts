@@ -96,7 +96,7 @@ export async function shrink(model: tf.LayersModel, options: ShrinkOptions = {})
     throw new DgateError(
       "CHECK",
       `shrink: the small model differs from the masked one by ${maxAbsDiff} on random inputs ` +
-        `(tolerance ${tolerance} of the output's scale). Please report the model; nothing was written.`,
+        `(tolerance ${tolerance} of the output's scale). Raise the tolerance if that is rounding, else please report the model.`,
     );
   }
   const keptBack = perReason(report.keptBack);
