@@ -12,7 +12,7 @@ const stepsPerRound = 5;
 const cases = [
   { network: "lenet300", optimizer: "sgd" },
   { network: "lenet300", optimizer: "momentum" },
-  { network: "lenet5", optimizer: "sgd" },
+  { network: "lenet5", optimizer: "momentum" },
 ];
 
 const worker = new URL("wasm-step-worker.mjs", import.meta.url);
