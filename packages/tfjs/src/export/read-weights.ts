@@ -4,7 +4,7 @@ import { leafLayers } from "../gating/model-config.ts";
 import { describeLayer } from "./layer-config.ts";
 
 /** Values of a weight, read once from the backend. */
-export interface WeightValues {
+interface WeightValues {
   readonly shape: readonly number[];
   readonly values: Float32Array;
 }

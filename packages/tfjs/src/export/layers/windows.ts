@@ -15,7 +15,7 @@ export function channelsFirstLayout(ctx: LayerContext): Layout {
 }
 
 /** Sizes of the spatial axes of the layer's input. */
-export function spatialSizes(ctx: LayerContext): readonly (number | null)[] {
+function spatialSizes(ctx: LayerContext): readonly (number | null)[] {
   const { shape } = ctx.input;
   return channelsFirstLayout(ctx) === "tfjs" ? shape.slice(2) : shape.slice(1, -1);
 }
@@ -24,7 +24,7 @@ export function spatialSizes(ctx: LayerContext): readonly (number | null)[] {
  * Padding of one axis as TensorFlow's `same` computes it: `out = ⌈n / stride⌉`,
  * `total = max(0, (out − 1)·stride + (k − 1)·dilation + 1 − n)`, the smaller half first.
  */
-export function samePadding(n: number, k: number, stride: number, dilation: number): [number, number] {
+function samePadding(n: number, k: number, stride: number, dilation: number): [number, number] {
   const total = Math.max(0, (Math.ceil(n / stride) - 1) * stride + (k - 1) * dilation + 1 - n);
   return [Math.floor(total / 2), Math.ceil(total / 2)];
 }
