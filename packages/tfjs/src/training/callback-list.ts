@@ -3,7 +3,14 @@ import * as tf from "@tensorflow/tfjs";
 type Params = Parameters<tf.Callback["setParams"]>[0];
 
 /** What `fit` takes: `tf.Callback` objects, or objects with some of their methods. */
-export type TrainingCallback = tf.Callback | tf.CustomCallbackArgs;
+export interface TrainingCallback {
+  onTrainBegin?(logs?: tf.Logs): void | Promise<void>;
+  onTrainEnd?(logs?: tf.Logs): void | Promise<void>;
+  onEpochBegin?(epoch: number, logs?: tf.Logs): void | Promise<void>;
+  onEpochEnd?(epoch: number, logs?: tf.Logs): void | Promise<void>;
+  onBatchBegin?(batch: number, logs?: tf.Logs): void | Promise<void>;
+  onBatchEnd?(batch: number, logs?: tf.Logs): void | Promise<void>;
+}
 
 /** A callback that wants to know when training is interrupted (aborted or failed) rather than ended. */
 export interface InterruptionListener {

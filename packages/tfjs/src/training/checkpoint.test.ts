@@ -72,7 +72,7 @@ describe.each(["momentum", "adam"] as const)("checkpoints with %s", (optimizer) 
       worker.kill(signal);
       if (signal === "SIGINT") await waitFor(worker, "stopped: ABORTED");
       // A killed worker did not get to the end by itself.
-    expect(await exit).toEqual(signal === "SIGKILL" ? [null, "SIGKILL"] : [0, null]);
+      expect(await exit).toEqual(signal === "SIGKILL" ? [null, "SIGKILL"] : [0, null]);
       const resumed = await trainingRun({ directory: folder, optimizer, continued: true });
       const whole = await trainingRun({ directory: join(folder, "whole"), optimizer, continued: false });
       expect(resumed).toEqual(whole);

@@ -1,0 +1,218 @@
+import * as tf from "@tensorflow/tfjs";
+import { describe, expect, test } from "vitest";
+import { randomiseWeights } from "../../test/sample-models.ts";
+import { collapse, gate } from "./gate.ts";
+import { gatedSites } from "./inspect.ts";
+import type { GateOptions } from "./rules.ts";
+
+const { layers } = tf;
+
+function mlp(): tf.LayersModel {
+  return tf.sequential({
+    layers: [
+      layers.dense({ units: 4, activation: "relu", inputShape: [3], name: "first" }),
+      layers.dense({ units: 3, activation: "relu", name: "second" }),
+      layers.dense({ units: 2, name: "logits" }),
+      layers.activation({ activation: "softmax", name: "softmax" }),
+    ],
+  });
+}
+
+/** conv → BN → ReLU → depthwise conv → BN → conv with its own bias, all before a Dense output. */
+function convolutional(): tf.LayersModel {
+  return tf.sequential({
+    layers: [
+      layers.conv2d({ filters: 3, kernelSize: 3, inputShape: [6, 6, 1], useBias: false, name: "conv_1" }),
+      layers.batchNormalization({ name: "bn_1" }),
+      layers.reLU(),
+      layers.depthwiseConv2d({ kernelSize: 2, depthMultiplier: 2, name: "dw_1" }),
+      layers.activation({ activation: "relu" }),
+      layers.batchNormalization({ name: "bn_2" }),
+      layers.conv2d({ filters: 2, kernelSize: 1, name: "conv_2" }),
+      layers.flatten(),
+      layers.dense({ units: 2, name: "out" }),
+    ],
+  });
+}
+
+function members(weights: readonly string[], layer: string, blockSize = 1): object[] {
+  return weights.map((weight) => ({ layer, weight, axis: weight === "kernel" ? 3 : 0, blockSize }));
+}
+
+const siteNames = (model: tf.LayersModel): string[] => gatedSites(model).map(({ name }) => name);
+
+describe("the choice of sites", () => {
+  test("takes hidden units by default and leaves the outputs, past their activation", () => {
+    expect(siteNames(gate(mlp()))).toEqual(["first.neurons", "second.neurons"]);
+    expect(gatedSites(gate(mlp()))[0]).toEqual({
+      name: "first.neurons",
+      kind: "neurons",
+      layer: "first",
+      groups: 4,
+      method: "gates",
+      depth: 3,
+      lambda: 1e-4,
+      members: [{ layer: "first", weight: "kernel", axis: 1, blockSize: 1 }],
+    });
+  });
+
+  test("moves gates onto the BatchNormalization behind a layer, in blocks of its depth multiplier", () => {
+    const model = convolutional();
+    randomiseWeights(model);
+    const gated = gate(model, { depth: 2 });
+    expect(
+      gatedSites(gated).map(({ name, kind, groups, members: all }) => ({ name, kind, groups, all })),
+    ).toEqual([
+      { name: "conv_1.filters", kind: "filters", groups: 3, all: members(["gamma", "beta"], "bn_1") },
+      { name: "dw_1.channels", kind: "channels", groups: 3, all: members(["gamma", "beta"], "bn_2", 2) },
+      { name: "conv_2.filters", kind: "filters", groups: 2, all: members(["kernel", "bias"], "conv_2") },
+    ]);
+    const input = tf.randomNormal([2, 6, 6, 1], 0, 1, "float32", 3);
+    const outputs = [model, gated, collapse(gated)].map((each) => each.predict(input) as tf.Tensor);
+    for (const output of outputs) {
+      expect(tf.max(tf.abs(tf.sub(output, outputs[0]!))).dataSync()[0]).toBeLessThan(1e-5);
+    }
+  });
+
+  test("follows rules: the first that matches wins, and what it leaves out comes from the options", () => {
+    const gated = gate(mlp(), {
+      lambda: 0.5,
+      rules: [
+        { layer: "first", site: ["neurons", "inputs"], depth: 4 },
+        { layer: /^second$/, lambda: 0.1, bias: true },
+        { type: "Dense", site: "layer", depth: 2 },
+      ],
+    });
+    expect(gatedSites(gated).map(({ name, depth, lambda }) => [name, depth, lambda])).toEqual([
+      ["first.neurons", 4, 0.5],
+      ["first.inputs", 4, 0.5],
+      ["second.neurons", 3, 0.1],
+      ["logits.layer", 2, 0.5],
+    ]);
+    expect(gatedSites(gated)[2]!.members.map(({ weight }) => weight)).toEqual(["kernel", "bias"]);
+  });
+
+  test("gates a BatchNormalization by itself only when asked, and refuses to gate one twice", () => {
+    const rules = [{ layer: "bn_1", site: "scale" as const }];
+    expect(() => gate(convolutional(), { rules })).toThrow(/"bn_1" would be gated twice/);
+    const alone = gate(convolutional(), { rules: [...rules, { site: "none" }] });
+    expect(siteNames(alone)).toEqual(["bn_1.scale"]);
+  });
+
+  test("reaches into nested models and branches, and counts a shared layer's penalty once", () => {
+    const block = tf.sequential({
+      name: "block",
+      layers: [layers.dense({ units: 3, inputShape: [2], name: "inner" })],
+    });
+    const input = tf.input({ shape: [2] });
+    const shared = layers.dense({ units: 2, name: "shared" });
+    const merged = layers
+      .add()
+      .apply([
+        shared.apply(input) as tf.SymbolicTensor,
+        shared.apply(shared.apply(input)) as tf.SymbolicTensor,
+      ]) as tf.SymbolicTensor;
+    const output = layers.dense({ units: 1 }).apply(block.apply(merged)) as tf.SymbolicTensor;
+    const model = tf.model({ inputs: input, outputs: output });
+    const gated = gate(model, { lambda: 0.3, initialisation: "ones" });
+    expect(siteNames(gated)).toEqual(["shared.neurons", "block/inner.neurons"]);
+    const rows = tf.randomNormal([4, 2], 0, 1, "float32", 1);
+    const [a, b] = [model.predict(rows), gated.predict(rows)] as [tf.Tensor, tf.Tensor];
+    expect(tf.max(tf.abs(tf.sub(a, b))).dataSync()[0]).toBeLessThan(1e-6);
+    const squares = [shared, block.layers[0]!].map(
+      (layer) => tf.sum(tf.square(layer.weights[0]!.read())).dataSync()[0]!,
+    );
+    const losses = gated.calculateLosses().reduce((sum, loss) => sum + loss.dataSync()[0]!, 0);
+    expect(losses).toBeCloseTo(0.1 * (squares[0]! + squares[1]! + 2 * 2 + 2 * 3), 5);
+  });
+});
+
+describe("gate refuses", () => {
+  const cases: [
+    what: string,
+    model: () => tf.LayersModel,
+    options: GateOptions,
+    code: string,
+    message: RegExp,
+  ][] = [
+    [
+      "a model without gateable layers",
+      () =>
+        tf.sequential({
+          layers: [layers.flatten({ inputShape: [2, 2] }), layers.dense({ units: 1, name: "d" })],
+        }),
+      {},
+      "NO_MATCH",
+      /nothing to gate: its layers are .* d \(Dense\)/,
+    ],
+    ["depth 1", mlp, { depth: 1 }, "OPTION", /depth is 1/],
+    ["depth 2.5", mlp, { depth: 2.5 }, "OPTION", /depth is 2.5/],
+    ["negative lambda", mlp, { lambda: -1 }, "OPTION", /lambda is -1/],
+    ["lambda NaN", mlp, { lambda: Number.NaN }, "OPTION", /lambda is NaN/],
+    ["lambda NaN in a rule", mlp, { rules: [{ lambda: Number.NaN }] }, "OPTION", /rules\[0\]: lambda is NaN/],
+    [
+      "a rule that matches nothing",
+      mlp,
+      { rules: [{ layer: "frist" }] },
+      "NO_MATCH",
+      /layer: frist .*first \(Dense\)/,
+    ],
+    [
+      "a rule for the outputs",
+      mlp,
+      { rules: [{ layer: "logits", site: "neurons" }] },
+      "NO_MATCH",
+      /outputs of the model/,
+    ],
+    [
+      "recurrent layers",
+      () =>
+        tf.sequential({
+          layers: [layers.lstm({ units: 2, inputShape: [3, 2], name: "memory" }), layers.dense({ units: 1 })],
+        }),
+      {},
+      "UNSUPPORTED",
+      /"memory" is a LSTM.*site: "none"/,
+    ],
+    [
+      "constrained weights",
+      () =>
+        tf.sequential({
+          layers: [
+            layers.dense({ units: 2, inputShape: [2], kernelConstraint: "nonNeg", name: "a" }),
+            layers.dense({ units: 1 }),
+          ],
+        }),
+      {},
+      "UNSUPPORTED",
+      /kernelConstraint of layer "a"/,
+    ],
+    ["a gated model", () => gate(mlp()), {}, "OPTION", /gated already/],
+    ["a model without layers", () => tf.sequential(), {}, "SHAPE", /inputShape/],
+    [
+      "group weights where sites share a kernel",
+      mlp,
+      { weights: "sqrt-size", rules: [{ layer: "first", site: ["neurons", "inputs"] }] },
+      "OPTION",
+      /share their penalty/,
+    ],
+  ];
+  test.each(cases)("%s", (_, model, options, code, message) => {
+    expect(() => gate(model(), options)).toThrow(
+      expect.objectContaining({ code, message: expect.stringMatching(message) as string }),
+    );
+  });
+
+  test("recurrent layers, unless a rule leaves them out", () => {
+    const model = tf.sequential({
+      layers: [
+        layers.lstm({ units: 2, inputShape: [3, 2], name: "memory" }),
+        layers.dense({ units: 3, name: "hidden" }),
+        layers.dense({ units: 1 }),
+      ],
+    });
+    expect(siteNames(gate(model, { rules: [{ layer: "memory", site: "none" }] }))).toEqual([
+      "hidden.neurons",
+    ]);
+  });
+});
