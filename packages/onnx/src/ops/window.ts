@@ -48,7 +48,7 @@ export function slidOutput(node: Node, window: Window, spatial: readonly Dim[]):
   });
 }
 
-/** out = stride·(in − 1) + output_padding + dilation·(kernel − 1) + 1 − pads, or what `output_shape` says. */
+/** out = stride·(in − 1) + output_padding + dilation·(kernel − 1) + 1 − pads, or what `output_shape` or SAME says. */
 export function transposedOutput(node: Node, window: Window, spatial: readonly Dim[]): Dim[] {
   const given = intsAttribute(node, "output_shape");
   if (given) return given.slice(-window.kernel.length);
@@ -58,10 +58,12 @@ export function transposedOutput(node: Node, window: Window, spatial: readonly D
     const input = spatial[i];
     const stride = window.strides[i] ?? 1;
     if (typeof input !== "number") return undefined;
-    if (autoPad.startsWith("SAME")) return input * stride;
-    const pads = window.pads[i] ?? [0, 0];
     const extent = (window.dilations[i] ?? 1) * (kernel - 1) + 1;
-    return stride * (input - 1) + (extra?.[i] ?? 0) + extent - pads[0] - pads[1];
+    const whole = stride * (input - 1) + (extra?.[i] ?? 0) + extent;
+    // onnxruntime cuts down to input · stride, and never pads up to it.
+    if (autoPad.startsWith("SAME")) return Math.min(input * stride, whole);
+    const pads = window.pads[i] ?? [0, 0];
+    return whole - pads[0] - pads[1];
   });
 }
 

@@ -140,6 +140,21 @@ describe("constants of removed channels", () => {
     expect(report.keptBack[0]!.reason).toMatch(/emits the constant .* Conv "c2" pads with zeros/);
   });
 
+  test("padding counted by an average keeps a constant channel, padding left out lets it go", async () => {
+    for (const counted of [1, 0]) {
+      const net = new GraphBuilder();
+      const hidden = net.op("Sigmoid", [net.conv("c1", net.input("x", ["batch", 2, 6, 6]), [2, 5])]);
+      const window = {
+        kernel_shape: ints([3, 3]),
+        pads: ints([1, 1, 1, 1]),
+        count_include_pad: int(counted),
+      };
+      const graph = net.output(net.conv("c2", net.op("AveragePool", [hidden], window), [5, 3]));
+      const { report } = await pruneAndProve(graph, planOf(graph, { "c1/kernel": [0, [2]] }));
+      expect(report.keptBack.map(({ groups }) => groups)).toEqual(counted === 1 ? [[2]] : []);
+    }
+  });
+
   test("with its bias planned too, the channel emits nothing and goes", async () => {
     const net = new GraphBuilder();
     const x = net.input("x", ["batch", 2, 6, 6]);

@@ -32,8 +32,15 @@ export function randomInputs(
   );
 }
 
+/** A name such as `past + sequence` is the sum of what it names, unless `dims` gives it a size of its own. */
 function sizeOf(dim: Dim, dims: Readonly<Record<string, number>>, fallback: number): number {
-  return typeof dim === "number" ? dim : ((dim === undefined ? undefined : dims[dim]) ?? fallback);
+  if (dim === undefined) return fallback;
+  if (typeof dim === "number" || /^\d+$/.test(dim)) return Number(dim);
+  if (dims[dim] !== undefined) return dims[dim];
+  const terms = dim.split(" + ");
+  // Caches start empty, so that `total` sizes which the file does not spell out as sums still fit.
+  if (terms.length === 1) return dim.startsWith("past") ? 0 : fallback;
+  return terms.reduce((total, term) => total + sizeOf(term, dims, fallback), 0);
 }
 
 function randomTensor(

@@ -1,0 +1,133 @@
+import { expect, test } from "vitest";
+import { GraphBuilder } from "../../test/graph-builder.ts";
+import { int, tensor } from "../graph/attribute.ts";
+import type { Value } from "../graph/graph.ts";
+import { tensorOf } from "../io/tensor-data.ts";
+import { findSites } from "./find-sites.ts";
+import type { Site } from "./site.ts";
+
+const brief = ({ name, tensor: weight, axis, groups, blockSize, prunable }: Site) => {
+  return `${name}: ${weight}[${axis}] ${groups} × ${blockSize} ${prunable === true ? "prunable" : prunable}`;
+};
+
+test("sites of a small CNN, with what is coupled to them and why the rest stays", () => {
+  const net = new GraphBuilder();
+  const x = net.input("x", ["batch", 3, 8, 8]);
+  const conv = net.op("Relu", [net.batchNorm("bn", net.conv("c1", x, [3, 6]), 6)]);
+  const hidden = net.op("Relu", [net.gemm("fc1", net.op("Flatten", [conv]), [216, 5])]);
+  const sites = findSites(net.output(net.op("Softmax", [net.gemm("fc2", hidden, [5, 4])], {}, "softmax")));
+  expect(sites.map(brief)).toEqual([
+    "c1.inputs: c1/kernel[1] 3 × 1 prunable",
+    "c1.filters: c1/kernel[0] 6 × 1 prunable",
+    "fc1.neurons: fc1/kernel[1] 5 × 1 prunable",
+    'fc2.neurons: fc2/kernel[1] 4 × 1 Softmax "softmax" normalises over this axis',
+  ]);
+  const filters = sites[1]!;
+  expect(filters.coupled.map(({ tensor: name, axis, role }) => `${name}[${axis}] ${role}`)).toEqual([
+    "c1/bias[0] parameter",
+    "bn/gamma[0] parameter",
+    "bn/beta[0] parameter",
+    "bn/mean[0] statistics",
+    "bn/variance[0] statistics",
+    "fc1/kernel[0] consumer",
+  ]);
+  // Channel g is the run of 36 features from 36·g on.
+  expect(filters.coupled.at(-1)!.places[0]).toMatchObject({ offset: 0, stride: 36 });
+});
+
+test("norms are those of each group's own weights", () => {
+  const net = new GraphBuilder();
+  const w = net.graph.addInitializer("w", tensorOf("float32", [2, 3], [3, 0, 1, 4, 0, 2]));
+  const hidden = net.op("MatMul", [net.input("x", ["batch", 2]), w], {}, "fc");
+  const sites = findSites(net.output(net.gemm("head", hidden, [3, 2])));
+  expect([...sites.find(({ name }) => name === "fc.neurons")!.norms()]).toEqual([5, 0, Math.sqrt(5)]);
+});
+
+test("layers that add into one stream share their channels", () => {
+  const net = new GraphBuilder();
+  const a = net.gemm("a", net.input("x", ["batch", 4]), [4, 6]);
+  const b = net.gemm("b", net.op("Tanh", [a]), [6, 6]);
+  const sites = findSites(net.output(net.gemm("head", net.op("Add", [a, b]), [6, 2])));
+  const channel = (name: string): number => sites.find((site) => site.name === name)!.channel;
+  expect(channel("a.neurons")).toBe(channel("b.neurons"));
+  expect(channel("a.neurons")).not.toBe(channel("head.neurons"));
+});
+
+test("heads appear by themselves where a layer's outputs are split by a reshape", () => {
+  const net = new GraphBuilder();
+  const x = net.input("x", ["batch", 5, 12]);
+  const heads = (name: string): Value => {
+    const split = net.reshape(net.matmul(name, x, [12, 12]), [0, 0, 3, 4], `${name}/split`);
+    return net.transpose(split, [0, 2, 1, 3]);
+  };
+  const [q, k, v] = [heads("q"), heads("k"), heads("v")];
+  const scores = net.op("Softmax", [net.op("MatMul", [q, net.transpose(k, [0, 1, 3, 2])])]);
+  const context = net.transpose(net.op("MatMul", [scores, v]), [0, 2, 1, 3]);
+  const graph = net.output(net.matmul("o", net.reshape(context, [0, 0, 12], "merge"), [12, 8]));
+  const sites = findSites(graph).filter(({ kind }) => kind === "neurons");
+  expect(
+    sites.map(({ name, groups, blockSize, prunable }) => [name, groups, blockSize, prunable === true]),
+  ).toEqual([
+    ["q.neurons", 3, 4, true],
+    ["q.neurons.2", 4, 3, true],
+    ["k.neurons", 3, 4, true],
+    ["k.neurons.2", 4, 3, true],
+    ["v.neurons", 3, 4, true],
+    ["v.neurons.2", 4, 3, true],
+    ["o.neurons", 8, 1, false],
+  ]);
+  const [qHeads, kHeads, vHeads] = ["q", "k", "v"].map(
+    (name) => sites.find((site) => site.name === `${name}.neurons`)!,
+  );
+  expect([kHeads!.channel, vHeads!.channel]).toEqual([qHeads!.channel, qHeads!.channel]);
+});
+
+test("an unknown operator blocks its own channels, not the model", () => {
+  const net = new GraphBuilder();
+  const hidden = net.gemm("fc1", net.input("x", ["batch", 4]), [4, 6]);
+  const odd = net.graph.addNode({ op: "Mystery", domain: "example", name: "odd", inputs: [hidden] })
+    .outputs[0]!;
+  odd.type = { dtype: "float32", shape: ["batch", 6] };
+  const after = net.gemm("fc2", odd, [6, 5]);
+  const sites = findSites(net.output(net.gemm("fc3", net.op("Relu", [after]), [5, 2])));
+  expect(sites.map(brief)).toEqual(
+    [
+      "fc1.inputs: fc1/kernel[0] 4 × 1 prunable",
+      'fc1.neurons: fc1/kernel[1] 6 × 1 example.Mystery "odd" is not an operator whose channels are known',
+      "fc2.neurons: fc2/kernel[1] 5 × 1 prunable",
+      'fc3.neurons: fc3/kernel[1] 2 × 1 "gemm3" is an output of the model',
+    ].map((line) => line.replace('"gemm3"', `"${net.graph.outputs[0]!.name}"`)),
+  );
+});
+
+test("weights in Constant nodes are sites like initializers", () => {
+  const net = new GraphBuilder();
+  const x = net.input("x", ["batch", 2]);
+  const data = tensorOf("float32", [2, 3], [1, 2, 3, 4, 5, 6]);
+  const w = net.op("Constant", [], { value: tensor(data) }, "weights");
+  const hidden = net.op("MatMul", [x, w], {}, "fc");
+  const sites = findSites(net.output(net.gemm("head", hidden, [3, 2])));
+  expect(sites.map(({ name, tensor: weight }) => [name, weight])).toContainEqual(["fc.neurons", w.name]);
+});
+
+test("a graph of 2,000 nodes is analysed within a second", () => {
+  const net = new GraphBuilder();
+  let x = net.input("x", ["batch", 8, 16]);
+  for (let block = 0; block < 250; block++) {
+    const inner = net.op("Relu", [net.matmul(`b${block}/a`, x, [16, 16])]);
+    const outer = net.matmul(
+      `b${block}/b`,
+      net.transpose(net.transpose(inner, [0, 2, 1]), [0, 2, 1]),
+      [16, 16],
+      false,
+    );
+    x = net.op("Add", [x, outer]);
+  }
+  const graph = net.output(net.op("ReduceSum", [net.matmul("head", x, [16, 4])], { keepdims: int(0) }));
+  expect(graph.nodes().length).toBeGreaterThan(1750);
+  const started = performance.now();
+  const sites = findSites(graph);
+  const elapsedMs = performance.now() - started;
+  expect(sites.filter(({ prunable }) => prunable === true).length).toBeGreaterThan(250);
+  expect(elapsedMs).toBeLessThan(1000);
+});

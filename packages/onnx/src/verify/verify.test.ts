@@ -1,0 +1,67 @@
+import { randomGenerator } from "@dgate/core";
+import { expect, test } from "vitest";
+import { GraphBuilder } from "../../test/graph-builder.ts";
+import type { Graph } from "../graph/graph.ts";
+import { readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { randomInputs } from "./random-inputs.ts";
+import { prove, verify } from "./verify.ts";
+
+function model(seed = 1): Graph {
+  const net = new GraphBuilder(seed);
+  return net.output(net.gemm("fc", net.input("x", ["batch", 5]), [5, 3]));
+}
+
+test("a model equals itself in both runtimes", async () => {
+  for (const runtime of ["node", "web"] as const) {
+    expect(await verify(model(), model(), { runtime })).toMatchObject({
+      maxAbsDiff: 0,
+      maxRelDiff: 0,
+      equal: true,
+    });
+  }
+});
+
+test("a single changed weight shows as the difference that it makes", async () => {
+  const changed = model();
+  const bias = changed.value("fc/bias")!;
+  changed.setData(
+    bias,
+    tensorOf(
+      "float32",
+      [3],
+      readNumbers(bias.data!).map((b, i) => (i === 1 ? b + 0.5 : b)),
+    ),
+  );
+  const found = await verify(model(), changed);
+  expect(found.equal).toBe(false);
+  expect(found.maxAbsDiff).toBeCloseTo(0.5, 5);
+  await expect(prove(model(), changed)).rejects.toThrow(
+    /output ".*" differs by up to 5.00e-1 .* nothing was written/,
+  );
+  expect((await prove(model(), changed, { tolerance: 10 })).equal).toBe(true);
+});
+
+test("an output that is NaN in one model only is a difference", async () => {
+  const broken = model();
+  const bias = broken.value("fc/bias")!;
+  broken.setData(bias, tensorOf("float32", [3], [Number.NaN, 0, 0]));
+  expect((await verify(model(), broken)).maxAbsDiff).toBe(Infinity);
+});
+
+test("models with other outputs are not compared", async () => {
+  const net = new GraphBuilder();
+  const wider = net.output(net.gemm("fc", net.input("x", ["batch", 5]), [5, 4]));
+  await expect(verify(model(), wider)).rejects.toThrow(/is \[1, 3\] in one model and \[1, 4\] in the other/);
+});
+
+test("random token ids stay within the vocabulary, other integers are a mask", () => {
+  const net = new GraphBuilder();
+  const ids = net.input("ids", ["batch", 40], "int64");
+  const mask = net.input("mask", ["batch", 40], "int64");
+  const embedded = net.op("Gather", [net.weight("table", [11, 4]), net.op("Identity", [ids])]);
+  const graph = net.output(embedded, net.op("Abs", [mask]));
+  const inputs = randomInputs(graph, randomGenerator(1), { batch: 20 });
+  const tokens = readNumbers(inputs["ids"]!);
+  expect([Math.min(...tokens), Math.max(...tokens), tokens.length]).toEqual([0, 10, 800]);
+  expect([...new Set(readNumbers(inputs["mask"]!))].sort()).toEqual([0, 1]);
+});
