@@ -208,6 +208,38 @@ const networks: Record<string, { build: () => tf.LayersModel; options?: GateOpti
         ],
       }),
   },
+  "normalised depthwise and separable convolutions": {
+    build: () =>
+      tf.sequential({
+        layers: [
+          l.depthwiseConv2d({ kernelSize: 3, depthMultiplier: 2, useBias: false, inputShape: [9, 9, 4] }),
+          l.batchNormalization(),
+          l.leakyReLU({ alpha: 0.1 }),
+          l.separableConv2d({ filters: 6, kernelSize: 3, depthMultiplier: 2 }),
+          l.batchNormalization(),
+          l.prelu({ sharedAxes: [1, 2] }),
+          l.conv2d({ filters: 5, kernelSize: 1 }),
+          l.prelu(),
+          l.flatten(),
+          l.dense({ units: 3 }),
+        ],
+      }),
+  },
+  "a layer normalisation, which fixes the channels before it": {
+    build: () =>
+      tf.sequential({
+        layers: [
+          l.dense({ units: 8, activation: "relu", inputShape: [5, 4] }),
+          l.dense({ units: 6 }),
+          l.layerNormalization(),
+          l.reshape({ targetShape: [3, 10] }),
+          l.conv1d({ filters: 5, kernelSize: 2, activation: "relu" }),
+          l.permute({ dims: [2, 1] }),
+          l.flatten(),
+          l.dense({ units: 2 }),
+        ],
+      }),
+  },
   "transposed convolutions": {
     build: () =>
       tf.sequential({
