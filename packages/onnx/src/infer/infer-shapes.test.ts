@@ -143,12 +143,14 @@ describe("shapes", () => {
   });
 });
 
+const count = (list: readonly number[]): number => list.reduce((a, b) => a * b, 1);
+const parts = (from: readonly (number | string)[], to: readonly (number | string)[]): string[] =>
+  reshapeGroups(from, to).map(
+    ({ input, output }) => `${from.slice(...input).join("·")} → ${to.slice(...output).join("·")}`,
+  );
+
 describe("reshape groups", () => {
   test("a reshape falls into its smallest independent parts", () => {
-    const parts = (from: readonly (number | string)[], to: readonly (number | string)[]) =>
-      reshapeGroups(from, to).map(
-        ({ input, output }) => `${from.slice(...input).join("·")} → ${to.slice(...output).join("·")}`,
-      );
     expect(parts(["batch", 8, 5, 5], ["batch", 200])).toEqual(["batch → batch", "8·5·5 → 200"]);
     expect(parts([2, 1, 6], [2, 6])).toEqual(["2 → 2", "1 → ", "6 → 6"]);
     expect(parts(["n", "t", 12], ["n", "t", 3, 4])).toEqual(["n → n", "t → t", "12 → 3·4"]);
@@ -162,7 +164,6 @@ describe("reshape groups", () => {
         const at = cut % from.length;
         const merged = [...from.slice(0, at), from.slice(at).reduce((a, b) => a * b, 1)];
         for (const { input, output, exact } of reshapeGroups(from, merged)) {
-          const count = (list: readonly number[]): number => list.reduce((a, b) => a * b, 1);
           expect(exact).toBe(true);
           expect(count(from.slice(...input))).toBe(count(merged.slice(...output)));
         }

@@ -34,7 +34,16 @@ const layers = [
   "concat",
   "maxPool",
 ] as const;
-const moreLayers = ["averagePool", "up", "squeezeExcite", "pad", "slope", "split"] as const;
+const moreLayers = [
+  "averagePool",
+  "up",
+  "squeezeExcite",
+  "pad",
+  "slope",
+  "split",
+  "slice",
+  "shuffle",
+] as const;
 
 const cnn = fc.record({
   seed: fc.nat(),
@@ -127,6 +136,20 @@ const rules: { readonly [L in Layer]: (net: GraphBuilder, name: string, state: S
     channels,
     size,
   }),
+  slice: (net, name, { x, channels, size }) => {
+    const wide = net.conv(name, x, [channels, 9], { kernel: [1, 1] });
+    const range = ["starts", "ends", "axes"].map((part, i) =>
+      net.integers(`${name}/${part}`, [[2], [-2], [1]][i]!),
+    );
+    return { x: net.op("Slice", [wide, ...range]), channels: 5, size };
+  },
+  shuffle: (net, name, { x, channels, size }) => {
+    // Channels c·2 + g become g·n + c: two groups are interleaved.
+    const wide = net.conv(name, x, [channels, 8], { kernel: [1, 1] });
+    const split = net.reshape(wide, [0, 4, 2, size, size], `${name}/split`);
+    const merged = net.reshape(net.transpose(split, [0, 2, 1, 3, 4]), [0, 8, size, size], `${name}/merge`);
+    return { x: merged, channels: 8, size };
+  },
   split: (net, name, { x, channels, size }) => {
     const wide = net.conv(name, x, [channels, 8], { kernel: [1, 1] });
     const sizes = net.integers(`${name}/sizes`, [5, 3]);

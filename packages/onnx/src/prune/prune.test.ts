@@ -2,7 +2,7 @@ import { makePlan, type PlannedAxis, type PrunePlan } from "@dgate/core";
 import { describe, expect, test } from "vitest";
 import { GraphBuilder } from "../../test/graph-builder.ts";
 import { int, ints, float } from "../graph/attribute.ts";
-import type { Graph } from "../graph/graph.ts";
+import type { Graph, Value } from "../graph/graph.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
@@ -283,6 +283,23 @@ describe("coupled channels", () => {
       "embedding.dimensions",
       8,
     ]);
+  });
+
+  test("attention heads go with their queries, keys, values, output rows and reshapes", async () => {
+    const net = new GraphBuilder();
+    const x = net.input("x", ["batch", 5, 12]);
+    const heads = (name: string): Value => {
+      const split = net.reshape(net.matmul(name, x, [12, 12]), [0, 0, 3, 4], `${name}/split`);
+      return net.transpose(split, [0, 2, 1, 3]);
+    };
+    const scores = net.op("MatMul", [heads("q"), net.transpose(heads("k"), [0, 1, 3, 2])]);
+    const context = net.transpose(net.op("MatMul", [net.op("Softmax", [scores]), heads("v")]), [0, 2, 1, 3]);
+    const graph = net.output(net.matmul("o", net.reshape(context, [0, -1, 12], "merge"), [12, 8]));
+    const plan = planOf(graph, { "v/kernel": [1, [1], 4], "v/bias": [0, [1], 4] });
+    const { graph: pruned, report } = await pruneAndProve(graph, plan);
+    expect(report.removed).toContainEqual({ site: "v/kernel", groups: 3, kept: 2 });
+    for (const name of ["q", "k", "v"]) expect(shapeOf(pruned, `${name}/kernel`)).toEqual([12, 8]);
+    expect(shapeOf(pruned, "o/kernel")).toEqual([8, 8]);
   });
 
   test("a tied weight is cut once for all its uses", async () => {

@@ -63,5 +63,5 @@ test("random token ids stay within the vocabulary, other integers are a mask", (
   const inputs = randomInputs(graph, randomGenerator(1), { batch: 20 });
   const tokens = readNumbers(inputs["ids"]!);
   expect([Math.min(...tokens), Math.max(...tokens), tokens.length]).toEqual([0, 10, 800]);
-  expect([...new Set(readNumbers(inputs["mask"]!))].sort()).toEqual([0, 1]);
+  expect(new Set(readNumbers(inputs["mask"]!))).toEqual(new Set([0, 1]));
 });
