@@ -62,12 +62,14 @@ function forgotten(layer: tf.layers.Layer): { [key: string]: number | tf.seriali
 
 /** A model of the same kind (Sequential or functional) from a configuration, with weights yet to be set. */
 export function modelFrom(config: ModelConfig, like: tf.LayersModel): tf.LayersModel {
-  const sequential = like instanceof tf.Sequential;
   // The typings want ConfigDict, an index signature that ModelConfig's known keys do not have.
   const dict = config as unknown as tf.serialization.ConfigDict;
-  return sequential
-    ? (tf.Sequential.fromConfig(tf.Sequential, dict) as tf.LayersModel)
-    : (tf.LayersModel.fromConfig(tf.LayersModel, dict) as tf.LayersModel);
+  if (!(like instanceof tf.Sequential))
+    return tf.LayersModel.fromConfig(tf.LayersModel, dict) as tf.LayersModel;
+  const model = tf.Sequential.fromConfig(tf.Sequential, dict) as tf.Sequential;
+  // Until it is built, a Sequential knows nothing of the losses of its layers.
+  model.build();
+  return model;
 }
 
 /** The configuration inside a layer entry that is itself a model. */

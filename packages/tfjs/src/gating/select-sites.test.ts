@@ -216,3 +216,30 @@ describe("gate refuses", () => {
     ]);
   });
 });
+
+test("layers with trainable: false stay ungated", () => {
+  const model = mlp();
+  model.layers[0]!.trainable = false;
+  expect(siteNames(gate(model))).toEqual(["second.neurons"]);
+  expect(() => gate(model, { rules: [{ layer: "first" }] })).toThrow(/trainable: false/);
+});
+
+test("regularizers of a gated layer apply to the collapsed weights", () => {
+  const model = tf.sequential({
+    layers: [
+      layers.dense({
+        units: 3,
+        inputShape: [2],
+        kernelRegularizer: tf.regularizers.l2({ l2: 0.5 }),
+        biasRegularizer: tf.regularizers.l2({ l2: 0.25 }),
+      }),
+      layers.dense({ units: 1 }),
+    ],
+  });
+  randomiseWeights(model);
+  const plain = model.calculateLosses().map((loss) => loss.dataSync()[0]!);
+  const gated = gate(model, { depth: 3, lambda: 0 })
+    .calculateLosses()
+    .map((loss) => loss.dataSync()[0]!);
+  expect(gated).toEqual([0, expect.closeTo(plain[0]!, 5), expect.closeTo(plain[1]!, 5)]);
+});
