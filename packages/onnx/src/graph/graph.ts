@@ -14,7 +14,6 @@ import {
 } from "./types.ts";
 
 export {
-  type Declaration,
   describeNode,
   type Dim,
   type ModelInfo,

@@ -31,7 +31,7 @@ export const smallFloats: {
 };
 
 /** The number that a code stands for: (−1)^s · 2^(e−bias) · (1 + m/2^M), or 2^(1−bias) · m/2^M where e = 0. */
-export function decodeSmallFloat(code: number, format: SmallFloat): number {
+function decodeSmallFloat(code: number, format: SmallFloat): number {
   const { exponentBits, mantissaBits, bias, special } = format;
   const sign = (code >>> (exponentBits + mantissaBits)) & 1 ? -1 : 1;
   const exponent = (code >>> mantissaBits) & ((1 << exponentBits) - 1);

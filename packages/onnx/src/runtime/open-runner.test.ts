@@ -1,12 +1,14 @@
 import { DgateError } from "@dgate/core";
-import { expect, test } from "vitest";
+import type * as OrtNode from "onnxruntime-node";
+import type * as OrtWeb from "onnxruntime-web";
+import { expect, expectTypeOf, test } from "vitest";
 import { smallModel } from "../../test/small-model.ts";
 import { Graph } from "../graph/graph.ts";
 import type { DataType } from "../graph/tensor.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { writeModel } from "../io/write.ts";
 import { openRunner } from "./open-runner.ts";
-import { importOrt } from "./ort-module.ts";
+import { importOrt, type OrtModule } from "./ort-module.ts";
 import { constantOf, numbersOf } from "./run-tensor.ts";
 
 const x = tensorOf("float32", [2, 4], [1, -2, 3, -4, 0.5, 0.25, -0.125, 8]);
@@ -105,4 +107,9 @@ test("a missing runtime is named with the install line", async () => {
     code: "MISSING_PACKAGE",
     message: `${name} is not installed; install it with: npm install ${name}`,
   });
+});
+
+test("the installed packages have what we take from them", () => {
+  expectTypeOf<typeof OrtNode>().toExtend<OrtModule>();
+  expectTypeOf<typeof OrtWeb>().toExtend<OrtModule>();
 });
