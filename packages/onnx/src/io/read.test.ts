@@ -358,6 +358,30 @@ describe("graphs", () => {
     expect(written.includes(Buffer.from(message([[77, 5]]).finish()))).toBe(true);
   });
 
+  test("a sparse initializer is a value of its full shape and is written back as it was", () => {
+    const values: Field = [
+      1,
+      [
+        [1, 1],
+        [2, 1],
+        [8, "s"],
+        [9, new Uint8Array(4)],
+      ],
+    ];
+    const indices: Field = [
+      2,
+      [
+        [1, 1],
+        [2, 7],
+        [9, new Uint8Array(8)],
+      ],
+    ];
+    const sparse: Field = [15, [values, indices, [3, packed(2, 3)]]];
+    const graph = readModel(model(sparse, node("Relu", ["s"], ["y"]), output("y")));
+    expect(graph.value("s")!.type).toEqual({ dtype: "float32", shape: [2, 3] });
+    expect(Buffer.from(writeModel(graph)).includes(Buffer.from(message([sparse]).finish()))).toBe(true);
+  });
+
   test("a subgraph takes values of the graph around it by name, however deep", () => {
     const inner: Field[] = [node("Mul", ["x", "k"], ["t"]), output("t")];
     const middle: Field[] = [
