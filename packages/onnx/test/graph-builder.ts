@@ -57,7 +57,7 @@ export class GraphBuilder {
     op: string,
     inputs: readonly (Value | undefined)[],
     attributes: Readonly<Record<string, Attribute>> = {},
-    name = `${op.toLowerCase()}${++this.#count}`,
+    name = `${op.toLowerCase()}_${++this.#count}`,
   ): Value {
     return this.graph.addNode({ op, inputs, attributes, name }).outputs[0]!;
   }

@@ -29,13 +29,14 @@ export type SizeUse =
   | { readonly kind: "split"; readonly node: Node; readonly spaces: readonly Space[] }
   /** An integer attribute (`group`). */
   | { readonly kind: "attribute"; readonly node: Node; readonly name: string; readonly space: Space }
-  /** `Slice` of one axis: what lies before and what is taken. */
+  /** `Slice`: entry `at` of its ranges takes `taken`, between `before` and `after`. */
   | {
       readonly kind: "slice";
       readonly node: Node;
       readonly at: number;
       readonly before: Space;
       readonly taken: Space;
+      readonly after: Space;
     };
 
 /** What rules write to. */

@@ -300,10 +300,11 @@ const slice: AxisRule = (context) => {
     if (range.step !== 1 || ref.space.size === undefined || context.view.opset < 10) continue;
     const [from, end] = sliceBounds(ref.space.size, range.start, range.end);
     const before = new Space(from);
-    context.unify(ref.space, sum([before, to.space, new Space(ref.space.size - end)]));
+    const after = new Space(ref.space.size - end);
+    context.unify(ref.space, sum([before, to.space, after]));
     context.touch(ref);
     context.touch(to);
-    context.size({ kind: "slice", node: context.node, at, before, taken: to.space });
+    context.size({ kind: "slice", node: context.node, at, before, taken: to.space, after });
   }
 };
 

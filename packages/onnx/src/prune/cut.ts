@@ -6,6 +6,7 @@ import { int, ints } from "../graph/attribute.ts";
 import { type Dim, describeNode, type Node, type Value } from "../graph/graph.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { gatherTensor, readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { freshNodeName } from "./fresh-node-name.ts";
 
 /** How a model input changed. */
 export interface InputCut {
@@ -83,7 +84,7 @@ function gatherInput(
   const readers = graph.uses(value).slice();
   const picked = graph.addNode({
     op: "Gather",
-    name: `${value.name}.select`,
+    name: freshNodeName(graph, `${value.name}.select`),
     inputs: [value, indices],
     attributes: { axis: int(axis) },
   });
@@ -146,8 +147,9 @@ function cutSplit(
 }
 
 function cutSlice(coupling: Coupling, use: Extract<SizeUse, { kind: "slice" }>, removal: Removal): void {
-  const { node, at, before, taken } = use;
-  if (!changed([before, taken], removal)) return;
+  const { node, at, before, taken, after } = use;
+  // A negative bound counts from the end, so what lies after matters too.
+  if (!changed([before, taken, after], removal)) return;
   const start = cutSize(before, removal) ?? 0;
   const end = start + (cutSize(taken, removal) ?? 0);
   for (const [input, number] of [
@@ -195,7 +197,7 @@ function checkShapes(coupling: Coupling, removal: Removal, mode: InputMode): voi
     throw new DgateError(
       "CHECK",
       `prune: ${producer ? describeNode(producer) : `"${value.name}"`} would give [${shape.join(", ")}] instead of ` +
-        `[${expected.join(", ")}]; the model is left as it was. Leave this site out of the plan, and please report the model.`,
+        `[${shape.map((dim, axis) => expected[axis] ?? dim).join(", ")}]; the model is left as it was. Leave this site out of the plan, and please report the model.`,
     );
   }
 }

@@ -5,6 +5,7 @@ import type { Graph, Node, Value } from "../graph/graph.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { intAttribute } from "../ops/attributes.ts";
+import { freshNodeName } from "./fresh-node-name.ts";
 
 /** A Gather that picks the features a layer still reads from the full input. */
 export interface FeatureGather {
@@ -114,7 +115,7 @@ function insertGather(
   const indices = graph.addInitializer(graph.freshName(`${stem}.features`), all);
   const gather = graph.addNode({
     op: "Gather",
-    name: `${stem}.select`,
+    name: freshNodeName(graph, `${stem}.select`),
     inputs: [data, indices],
     attributes: { axis: int(axis) },
   });

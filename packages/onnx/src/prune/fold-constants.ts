@@ -8,6 +8,7 @@ import { floatAttribute } from "../ops/attributes.ts";
 import { biasOf } from "./contraction-constants.ts";
 import { dataChannels } from "./decide.ts";
 import { type DenseWeights, denseWeights, outputsOf } from "./dense-weights.ts";
+import { freshNodeName } from "./fresh-node-name.ts";
 import { fixedData } from "./normalise.ts";
 import { SliceContext, type SliceSource } from "./slice-context.ts";
 
@@ -140,7 +141,12 @@ function insertAdd(coupling: Coupling, node: Node, bias: Value): void {
   const axes = coupling.axesOf(output);
   const sum = graph.addValue(graph.freshName(`${name}_biased`), output.type);
   graph.replaceUses(output, sum);
-  graph.addNode({ op: "Add", name: `${nodeName(node)}.add_bias`, inputs: [output, bias], outputs: [sum] });
+  graph.addNode({
+    op: "Add",
+    name: freshNodeName(graph, `${nodeName(node)}.add_bias`),
+    inputs: [output, bias],
+    outputs: [sum],
+  });
   graph.rename(output, graph.freshName(`${name}_unbiased`));
   graph.rename(sum, name);
   if (axes) coupling.assign(sum, axes);
