@@ -75,7 +75,7 @@ export function mergeDim(first: Dim, second: Dim): Dim {
 }
 
 /** NumPy broadcasting of two dimensions; a size other than 1 decides over a symbol. */
-export function broadcastDim(a: Dim, b: Dim): Dim {
+function broadcastDim(a: Dim, b: Dim): Dim {
   if (a === 1) return b;
   if (b === 1) return a;
   if (a === b) return a;

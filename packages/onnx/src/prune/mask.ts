@@ -44,7 +44,7 @@ export function maskInPlace(graph: Graph, plan: PrunePlan): void {
 }
 
 /** The initializer that a planned axis speaks of. */
-export function plannedTensor(graph: Graph, planned: PlannedAxis): Value {
+function plannedTensor(graph: Graph, planned: PlannedAxis): Value {
   const { site, tensor, axis, size, blockSize } = planned;
   const value = graph.value(tensor);
   if (!value?.data) {
@@ -73,7 +73,7 @@ export function deadIndices({ size, blockSize, kept }: PlannedAxis): number[] {
 }
 
 /** A tensor with the slices `indices` of an axis set to zero. */
-export function zeroed(tensor: Tensor, axis: number, indices: readonly number[]): Tensor {
+function zeroed(tensor: Tensor, axis: number, indices: readonly number[]): Tensor {
   const bits = elementBits[tensor.dtype];
   if (tensor.dtype === "string" || bits % 8 !== 0) {
     throw new DgateError("UNSUPPORTED", `mask: slices of a ${tensor.dtype} tensor cannot be zeroed.`);

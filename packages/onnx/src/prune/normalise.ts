@@ -16,7 +16,7 @@ export function normalise(graph: Graph): Graph {
 }
 
 /** Turns `Constant` nodes into initializers. */
-export function liftConstants(graph: Graph): number {
+function liftConstants(graph: Graph): number {
   let edits = 0;
   for (const node of graph.nodes("Constant")) {
     const data = constantTensor(node);
@@ -26,7 +26,7 @@ export function liftConstants(graph: Graph): number {
 }
 
 /** Stores a reshaped or transposed weight in its final form, if nothing else uses it. */
-export function foldStaticShapes(graph: Graph): number {
+function foldStaticShapes(graph: Graph): number {
   const candidates = graph.nodes().filter((node) => {
     const source = node.inputs[0];
     if (node.domain !== "" || !rearranging.has(node.op) || !source) return false;

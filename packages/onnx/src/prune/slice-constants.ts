@@ -63,11 +63,7 @@ function round(number: number, dtype: string | undefined): number {
 }
 
 /** The number that fills each slice of a constant tensor. */
-export function uniformSlices(
-  numbers: ArrayLike<number>,
-  shape: readonly number[],
-  axis: number,
-): SliceConstants {
+function uniformSlices(numbers: ArrayLike<number>, shape: readonly number[], axis: number): SliceConstants {
   const size = shape[axis] ?? 1;
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
   const found = new Float64Array(size);

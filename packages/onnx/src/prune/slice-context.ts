@@ -66,7 +66,7 @@ export class SliceContext {
 }
 
 /** The content of a value that is a constant, or a rearranged one (tied weights are used through a Transpose). */
-export function fixedTensor({ graph, inference }: Coupling, value: Value): Tensor | undefined {
+function fixedTensor({ graph, inference }: Coupling, value: Value): Tensor | undefined {
   const data = fixedData(graph, value);
   if (data) return data;
   const producer = graph.producer(value);
