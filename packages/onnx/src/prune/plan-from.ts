@@ -191,7 +191,9 @@ class PlanAxes {
       dead: new Set(),
     };
     this.#axes.set(key, entry);
-    if (!entry.sites.includes(site.name)) entry.sites.push(site.name);
+    // A bias that layers of a stream share is named after the first; a weight with several sites after all of them.
+    const own = slice.tensor === site.tensor;
+    if (entry.sites.length === 0 || (own && !entry.sites.includes(site.name))) entry.sites.push(site.name);
     for (const group of dead) {
       for (const place of slice.places) for (const at of indicesOf(place, group)) entry.dead.add(at);
     }
