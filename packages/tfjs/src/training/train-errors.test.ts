@@ -31,6 +31,12 @@ describe("train refuses", () => {
     );
   });
 
+  test("tensors that do not fit the model", async () => {
+    await expect(train(regression(), { x: [x, x], y, epochs: 1 })).rejects.toThrow(/2 input .* has 1 inputs/);
+    const wide = tf.zeros([10, 3]);
+    await expect(train(regression(), { x, y: wide, epochs: 1 })).rejects.toThrow(/\[rows, 3\].*\[rows, 1\]/);
+  });
+
   test.each([Number.NaN, Infinity])("%s in the data, naming the row", async (bad) => {
     const values = x.arraySync() as number[][];
     values[6]![1] = bad;
@@ -112,6 +118,34 @@ test("callbacks can end training, and see loss and metrics of data and validatio
     }
   })();
   expect(await train(model, { x, y, epochs: 9, callbacks: stop })).toHaveLength(2);
+});
+
+test("targets [rows] are those of [rows, 1]", async () => {
+  const models = [y, y.flatten()].map((targets) => ({ model: regression(), targets }));
+  models[1]!.model.setWeights(models[0]!.model.getWeights());
+  const logs: object[] = [];
+  for (const { model, targets } of models) logs.push(await train(model, { x, y: targets, epochs: 2 }));
+  expect(logs[1]).toEqual(logs[0]);
+});
+
+test("several inputs and outputs train as in fit", async () => {
+  const inputs = [tf.input({ shape: [2] }), tf.input({ shape: [1] })];
+  const hidden = tf.layers
+    .dense({ units: 4 })
+    .apply(tf.layers.concatenate().apply(inputs)) as tf.SymbolicTensor;
+  const heads = ["one", "two"].map(
+    (name) => tf.layers.dense({ units: 1, name }).apply(hidden) as tf.SymbolicTensor,
+  );
+  const plain = tf.model({ inputs, outputs: heads });
+  const models = [gate(plain), gate(plain)];
+  for (const model of models) model.compile({ optimizer: tf.train.sgd(0.05), loss: "meanSquaredError" });
+  const [log] = await train(models[0]!, { x: [x, y], y: [y, y], epochs: 1, batchSize: 10, shuffle: false });
+  const { history } = await models[1]!.fit([x, y], [y, y], { epochs: 1, batchSize: 10, shuffle: false });
+  expect(Object.keys(log!)).toEqual(["epoch", "loss", "one_loss", "two_loss"]);
+  for (const [name, [value]] of Object.entries(history)) expect(log![name]).toBeCloseTo(value as number, 5);
+  for (const [i, weight] of models[0]!.getWeights().entries()) {
+    expect(tf.max(tf.abs(tf.sub(weight, models[1]!.getWeights()[i]!))).dataSync()[0]).toBeLessThan(1e-6);
+  }
 });
 
 test("train leaves no tensors behind", async () => {

@@ -4,7 +4,7 @@ import { type BatchOptions, batchRows } from "./batches.ts";
 import { CallbackList, type TrainingCallback } from "./callback-list.ts";
 import { seedDropout } from "./dropout.ts";
 import { LossLog } from "./loss-log.ts";
-import { checkFinite, pairRows, type Rows, type TrainingData, takeRows } from "./training-data.ts";
+import { checkFinite, checkFit, pairRows, type Rows, type TrainingData, takeRows } from "./training-data.ts";
 
 /** Where training stands: so many whole epochs are done, and so many batches of the next one. */
 export interface TrainingPosition {
@@ -82,6 +82,7 @@ async function checkedData(model: tf.LayersModel, { epochs, x, y }: TrainOptions
     throw new DgateError("OPTION", `train: epochs is ${epochs}, expected a whole number of at least 1.`);
   }
   const data = pairRows("train", x, y);
+  checkFit("train", compiledModel(model), data);
   await checkFinite("train", data);
   return data;
 }

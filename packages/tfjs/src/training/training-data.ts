@@ -73,12 +73,41 @@ async function checkTensor(where: string, name: string, tensor: tf.Tensor): Prom
   }
 }
 
-/** Rows of every tensor, in the order of `indices`; the caller disposes them. */
+/**
+ * Rows of every tensor, in the order of `indices`; the caller disposes them. `[rows]` becomes `[rows, 1]`, as in `fit`: a
+ * loss would broadcast it against the model's `[rows, 1]`.
+ */
 export function takeRows(tensors: readonly tf.Tensor[], indices: Int32Array): tf.Tensor[] {
   return tf.tidy(() => {
     const order = tf.tensor1d(indices, "int32");
-    return tensors.map((tensor) => tf.gather(tensor, order));
+    return tensors.map((tensor) => {
+      const rows = tf.gather(tensor, order);
+      return rows.rank === 1 ? tf.expandDims(rows, 1) : rows;
+    });
   });
+}
+
+/** Refuses data that does not fit the model: too few tensors, or targets of another shape than the outputs. */
+export function checkFit(where: string, model: tf.LayersModel, { inputs, targets }: TrainingData): void {
+  if (inputs.length !== model.inputs.length || targets.length !== model.outputs.length) {
+    throw new DgateError(
+      "SHAPE",
+      `${where}: ${inputs.length} input and ${targets.length} target tensors, but model "${model.name}" has ` +
+        `${model.inputs.length} inputs and ${model.outputs.length} outputs.`,
+    );
+  }
+  // Class numbers have another shape than the outputs, and losses of the user's may take what they like.
+  if (typeof model.loss !== "string" || model.loss.startsWith("sparse")) return;
+  for (const [i, { shape }] of targets.entries()) {
+    const got = shape.length === 1 ? [1] : shape.slice(1);
+    const expected = model.outputs[i]!.shape.slice(1);
+    if (got.length === expected.length && expected.every((size, k) => size === null || size === got[k]))
+      continue;
+    throw new DgateError(
+      "SHAPE",
+      `${where}: targets have shape [rows, ${got.join(", ")}], but the model gives [rows, ${expected.join(", ")}].`,
+    );
+  }
 }
 
 function tensorsOf(rows: Rows): readonly tf.Tensor[] {
