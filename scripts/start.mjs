@@ -8,7 +8,8 @@ import { build, root } from "./build.mjs";
 
 const started = performance.now();
 build(["--filter=@dgate/cli"]);
-const { formatTable, printDocument, reportPage } = await import("../packages/cli/dist/index.js");
+const { formatTable } = await import("@dgate/core");
+const { printDocument, reportPage } = await import("@dgate/cli");
 
 const folder = join(root, "runs/digits");
 /** The same for every training: data, network, steps, optimiser, schedule. */

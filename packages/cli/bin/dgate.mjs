@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { run } from "../dist/index.js";
+import { run } from "../dist/run.js";
 
 const controller = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"]) {

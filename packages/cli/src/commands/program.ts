@@ -10,7 +10,7 @@ import { addVerify } from "./verify.ts";
 
 /** The `dgate` command with all its subcommands; nothing is written to stdout but through `context.print`. */
 export function buildProgram(context: Context): Command {
-  const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+  const { version } = createRequire(import.meta.url)("@dgate/cli/package.json") as { version: string };
   const program = new Command("dgate")
     .description("Structured sparsity for JavaScript: train, prune and prove smaller models.")
     .version(version)

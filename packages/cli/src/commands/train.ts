@@ -118,7 +118,7 @@ function requestOf(flags: TrainFlags): TrainRequest {
   const table = !isImageTask(flags.data);
   const arch = flags.arch ?? (table ? "mlp" : flags.data === "cifar10" ? "lenet-5" : "lenet-300-100");
   const usual = table
-    ? { lambda: 1e-2, epochs: 150, batch: 32, lr: 0.02, warmup: 5 }
+    ? { lambda: 3e-2, epochs: 200, batch: 32, lr: 0.05, warmup: 5 }
     : { lambda: 2e-3, epochs: 16, batch: 128, lr: 0.1, warmup: 1 };
   return {
     ...usual,

@@ -27,6 +27,8 @@ export async function openSession(request: TrainRequest, context: Context): Prom
   const { progress, signal } = context;
   const task = await loadTask({ ...request, progress, signal });
   const shape = inputShape(arch, task, request.arch);
+  // Without this tfjs prints advice on stderr, such as to install tfjs-node.
+  tf.enableProdMode();
   const choice = await useBackend(request.backend);
   progress.line(describeBackend(choice));
   progress.line(`${task.name}: ${task.train.count} examples to train on, ${task.test.count} to test`);
