@@ -56,7 +56,7 @@ function mlp(widths: readonly number[]): Architecture {
 }
 
 function dense(name: string, units: number, seed: number): tf.layers.Layer {
-  const kernelInitializer = tf.initializers.heNormal({ seed });
+  const kernelInitializer = fanInUniform(seed);
   return tf.layers.dense({ name, units, activation: "relu", kernelInitializer });
 }
 
@@ -66,8 +66,13 @@ function convolution(
   padding: "same" | "valid",
   seed: number,
 ): tf.layers.Layer {
-  const kernelInitializer = tf.initializers.heNormal({ seed });
+  const kernelInitializer = fanInUniform(seed);
   return tf.layers.conv2d({ name, filters, kernelSize: 5, padding, activation: "relu", kernelInitializer });
+}
+
+/** Uniform in ±1/√(inputs of a unit), the usual start of the LeNets in the pruning literature. */
+function fanInUniform(seed: number): ReturnType<typeof tf.initializers.varianceScaling> {
+  return tf.initializers.varianceScaling({ scale: 1 / 3, mode: "fanIn", distribution: "uniform", seed });
 }
 
 /** Shape of one input as the architecture sees it. */
@@ -91,7 +96,7 @@ export function buildModel(name: string, task: Task, seed: number): tf.Sequentia
   const model = tf.sequential({ name: name.replace(/[^\w-]/g, "-") });
   model.add(tf.layers.inputLayer({ name: "input", inputShape: inputShape(arch, task, name) }));
   for (const layer of arch.hidden(nextSeed)) model.add(layer);
-  const kernelInitializer = tf.initializers.glorotUniform({ seed: nextSeed() });
+  const kernelInitializer = fanInUniform(nextSeed());
   model.add(tf.layers.dense({ name: "output", units: task.outputs, kernelInitializer }));
   return model;
 }
