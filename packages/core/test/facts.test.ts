@@ -157,6 +157,17 @@ describe("fact 2: balancing", () => {
   });
 });
 
+test("a dying group whose square underflows gets factors no larger than its own, D = 2, 3, 4", () => {
+  const set = columnsInGroups(2, 2);
+  const single = arrayOps("float32");
+  for (const depth of [2, 3, 4]) {
+    const { primary, gates } = balancedFactors(single, set, [single.constant([1e-24, 0, 3, 4], [4])], depth);
+    const root = 5 ** (1 / depth);
+    expect(primary[0]!).toBeAllClose([0, 0, (3 * root) / 5, (4 * root) / 5], "float32");
+    for (const gate of gates) expect(gate).toBeAllClose([0, root], "float32");
+  }
+});
+
 describe("fact 3: imbalance decays as exp(−4λt/D)", () => {
   test.each([2, 3, 4])("the measured exponent is within one percent of 4λ/D, D = %i", (depth) => {
     const problem = regressionProblem({
