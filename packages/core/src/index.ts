@@ -1,4 +1,5 @@
 export { arrayOps } from "./arrays/array-ops.ts";
+export { broadcastShape } from "./arrays/broadcast.ts";
 export { type FloatArray, type FloatType, type NdArray, ndArray } from "./arrays/nd-array.ts";
 export { type RandomGenerator, type RandomState, randomGenerator } from "./arrays/random.ts";
 export { type ProximalDepth, proximalNorm, proximalStep } from "./baseline/proximal.ts";

@@ -1,4 +1,4 @@
-export { byteLengthOf, dataTypeOf, elementBits, elementCount } from "./io/element-types.ts";
+export { graphOps, type GraphOpsOptions } from "./gating/graph-ops.ts";
 export {
   gatherTensor,
   type NumberArray,
@@ -9,10 +9,9 @@ export {
   type TensorValues,
   transposeTensor,
 } from "./io/tensor-data.ts";
-export { type DataType, dataTypes, type Tensor } from "./graph/tensor.ts";
+export type { DataType, Tensor } from "./graph/tensor.ts";
 export { type Attribute, float, floats, int, ints, string, tensor } from "./graph/attribute.ts";
 export {
-  describeNode,
   type Dim,
   Graph,
   type ModelInfo,

@@ -11,7 +11,7 @@ export function broadcastShape(a: readonly number[], b: readonly number[]): numb
     if (sizeA === 1) return sizeB;
     throw new DgateError(
       "SHAPE",
-      `arrayOps: [${a.join(", ")}] and [${b.join(", ")}] do not broadcast: ${sizeA} and ${sizeB} meet at axis ${axis}.`,
+      `shapes [${a.join(", ")}] and [${b.join(", ")}] do not broadcast: ${sizeA} and ${sizeB} meet at axis ${axis}.`,
     );
   });
 }
