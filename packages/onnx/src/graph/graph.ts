@@ -54,7 +54,7 @@ export class Graph {
     metadata: new Map(),
     opaque: [],
   };
-  readonly #inputs: Value[] = [];
+  readonly #inputs = new Set<Value>();
   readonly #outputs: Value[] = [];
   readonly #values = new Map<string, Value>();
   readonly #nodes = new Set<MutableNode>();
@@ -72,7 +72,7 @@ export class Graph {
   }
 
   get inputs(): readonly Value[] {
-    return this.#inputs;
+    return [...this.#inputs];
   }
 
   get outputs(): readonly Value[] {
@@ -90,7 +90,12 @@ export class Graph {
 
   /** The inputs that a caller must feed: those without a default content. */
   get requiredInputs(): Value[] {
-    return this.#inputs.filter((value) => value.data === undefined);
+    return this.inputs.filter((value) => value.data === undefined);
+  }
+
+  /** Whether a caller may feed the value: an input, or an initializer that is one too. */
+  isInput(value: Value): boolean {
+    return this.#inputs.has(value);
   }
 
   /** What a subgraph takes from the graphs around it. */
@@ -118,27 +123,26 @@ export class Graph {
 
   addInput(name: string, type: ValueType): Value {
     const value = this.addValue(name, type);
-    this.#inputs.push(value);
+    this.#inputs.add(value);
     return value;
   }
 
   /** Makes an existing value a graph input too: an initializer that a caller may override, or one of an old file. */
   declareInput(value: Value): void {
     this.#own(value);
-    if (this.#inputs.includes(value) || this.#producers.has(value)) {
+    if (this.#inputs.has(value) || this.#producers.has(value)) {
       throw new DgateError("SHAPE", `value "${value.name}" is an input already or has a producer.`);
     }
-    this.#inputs.push(value);
+    this.#inputs.add(value);
   }
 
   /** Removes an unused graph input. */
   removeInput(value: Value): void {
     this.#own(value);
-    const at = this.#inputs.indexOf(value);
-    if (at < 0 || this.uses(value).length > 0) {
+    if (!this.#inputs.has(value) || this.uses(value).length > 0) {
       throw new DgateError("GROUP", `input "${value.name}" cannot be removed: it is no input or still used.`);
     }
-    this.#inputs.splice(at, 1);
+    this.#inputs.delete(value);
     if (!value.data) this.#forget(value);
   }
 
@@ -242,7 +246,7 @@ export class Graph {
     for (const value of outputs) {
       if (!value) continue;
       this.#own(value);
-      if (value.data || this.#outer.has(value) || this.#inputs.includes(value)) {
+      if (value.data || this.#outer.has(value) || this.#inputs.has(value)) {
         throw new DgateError(
           "SHAPE",
           `${describeNode(node)} writes "${value.name}", which is an input or a constant of the graph.`,
@@ -287,8 +291,7 @@ export class Graph {
     if (this.uses(value).length > 0 || this.#producers.has(value)) {
       throw new DgateError("GROUP", `initializer "${value.name}" cannot be removed: it is still used.`);
     }
-    const input = this.#inputs.indexOf(value);
-    if (input >= 0) this.#inputs.splice(input, 1);
+    this.#inputs.delete(value);
     this.#forget(value);
   }
 
@@ -365,7 +368,7 @@ export class Graph {
       const attributes = new Map([...node.attributes].map(([name, value]) => [name, cloneAttribute(value)]));
       copy.addNode({ ...node, attributes, inputs: node.inputs.map(map), outputs: node.outputs.map(map) });
     }
-    for (const input of this.#inputs) copy.#inputs.push(twin.get(input)!);
+    for (const input of this.#inputs) copy.#inputs.add(twin.get(input)!);
     for (const output of this.#outputs) copy.addOutput(twin.get(output)!);
     return copy;
   }

@@ -13,7 +13,8 @@ interface Draft {
   dtype: DataType | undefined;
   readonly shape: number[];
   /** Content by the kind of field that holds it; integers stay as they are in the file until the type is known. */
-  readonly raw: Uint8Array[];
+  /** The last one of the file, as protobuf has it for a field that is not repeated. */
+  raw: Uint8Array | undefined;
   readonly fixed: Uint8Array[];
   readonly varints: OpaqueFields;
   readonly strings: Uint8Array[];
@@ -34,7 +35,7 @@ export function readTensor(
     name: "",
     dtype: undefined,
     shape: [],
-    raw: [],
+    raw: undefined,
     fixed: [],
     varints: new OpaqueFields(),
     strings: [],
@@ -70,7 +71,7 @@ function readField(reader: WireReader, draft: Draft, context: ReadContext): bool
       draft.name = reader.string();
       return true;
     case fields.rawData:
-      draft.raw.push(reader.bytes());
+      draft.raw = reader.bytes();
       return true;
     case fields.floatData:
       draft.fixed.push(counted(reader, context).fixed(4));
@@ -117,13 +118,8 @@ function contentOf(
   }
   const expected = byteLengthOf(dtype, shape);
   if (draft.isExternal) return { bytes: resolve(reader, draft, expected, context) };
-  const bytes = concatBytes(
-    draft.raw.length > 0
-      ? draft.raw
-      : draft.fixed.length > 0
-        ? draft.fixed
-        : [narrow(reader, draft, expected)],
-  );
+  const bytes =
+    draft.raw ?? (draft.fixed.length > 0 ? concatBytes(draft.fixed) : narrow(reader, draft, expected));
   if (bytes.length !== expected) {
     reader.fail(
       `tensor "${name}", ${dtype}[${shape.join(", ")}], needs ${expected} bytes of content, got ${bytes.length}`,

@@ -219,6 +219,11 @@ describe("tensor content", () => {
     expect(readModel(bytes).value("c")!.data!.bytes.buffer).toBe(bytes.buffer);
   });
 
+  test("of two raw contents the last one counts, as for every protobuf field that is not repeated", () => {
+    const other = new Uint8Array(Float32Array.of(3, 4).buffer);
+    expect(content([2, 1], [1, 2], [9, other], [9, floats])).toEqual([1.5, -2]);
+  });
+
   test("string_data", () => {
     const graph = readModel(identity([2, 8], [1, 2], [6, "a"], [6, "ß"]));
     expect(readStrings(graph.value("c")!.data!)).toEqual(["a", "ß"]);
@@ -590,6 +595,17 @@ describe("hostile files are refused with the place", () => {
     expect(refusal(bytes, { maxItems: 100 })).toMatch(/more than 100 nodes, values, attributes and texts/);
     expect(refusal(bytes, { maxItems: 1000 })).toBe("accepted");
   });
+
+  test("a file of very many inputs and nodes is read in a time that grows with its length", () => {
+    const count = 60_000;
+    const inputs = Array.from({ length: count }, (_, i): Field => [11, [[1, `x${i}`]]]);
+    const nodes = Array.from({ length: count }, (_, i) => node("Relu", ["x0"], [`y${i}`]));
+    const bytes = model(...inputs, ...nodes);
+    const before = performance.now();
+    expect(readModel(bytes).nodes()).toHaveLength(count);
+    // About a second; a search through the inputs for each of them takes ten and more.
+    expect(performance.now() - before).toBeLessThan(5000);
+  }, 60_000);
 
   test("every truncation of a valid file", () => {
     const bytes = writeModel(smallModel());

@@ -37,7 +37,7 @@ export function sourceInput(graph: Graph, value: Value): Value | undefined {
   let at = value;
   for (;;) {
     const producer = graph.producer(at);
-    if (!producer) return at.data === undefined && graph.inputs.includes(at) ? at : undefined;
+    if (!producer) return at.data === undefined && graph.isInput(at) ? at : undefined;
     const next = producer.inputs[0];
     if (producer.domain !== "" || !moving.has(producer.op) || !next) return undefined;
     at = next;

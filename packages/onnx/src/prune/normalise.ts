@@ -50,7 +50,7 @@ function foldStaticShapes(graph: Graph): number {
  * default; before, every initializer had to be listed as an input.
  */
 export function fixedData(graph: Graph, value: Value): Tensor | undefined {
-  return graph.info.irVersion >= 4 && graph.inputs.includes(value) ? undefined : value.data;
+  return graph.info.irVersion >= 4 && graph.isInput(value) ? undefined : value.data;
 }
 
 const rearranging = new Set(["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"]);
