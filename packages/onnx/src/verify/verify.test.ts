@@ -48,6 +48,13 @@ test("an output that is NaN in one model only is a difference", async () => {
   expect((await verify(model(), broken)).maxAbsDiff).toBe(Infinity);
 });
 
+test("nothing is not proven by running nothing", async () => {
+  await expect(verify(model(), model(), { runs: 0 })).rejects.toThrow(/0 random inputs and 0 given ones/);
+  await expect(verify(model(), model(), { runs: Number.NaN })).rejects.toThrow(/NaN random inputs/);
+  const x = tensorOf("float32", [1, 5], [1, 2, 3, 4, 5]);
+  expect((await verify(model(1), model(2), { runs: 0, feeds: [{ x }] })).equal).toBe(false);
+});
+
 test("models with other outputs are not compared", async () => {
   const net = new GraphBuilder();
   const wider = net.output(net.gemm("fc", net.input("x", ["batch", 5]), [5, 4]));

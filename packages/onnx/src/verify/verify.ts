@@ -43,7 +43,8 @@ export interface Verification {
  * Runs two models on the same inputs in onnxruntime and compares all outputs: a masked and a pruned one, say. Inputs are
  * random, made from the first model's own input types.
  *
- * @throws DgateError `CHECK` if the models do not have the same outputs or shapes, `FORMAT` if the runtime refuses one
+ * @throws DgateError `CHECK` if the models do not have the same outputs or shapes, `FORMAT` if the runtime refuses one,
+ * `OPTION` if there is nothing to run them on
  */
 export async function verify(
   first: Graph | Uint8Array,
@@ -51,6 +52,12 @@ export async function verify(
   options: VerifyOptions = {},
 ): Promise<Verification> {
   const { runs = 3, tolerance = 1e-4, seed = 1, dims = {}, feeds = [], inputs = [] } = options;
+  if (!Number.isSafeInteger(runs) || runs < 0 || runs + feeds.length === 0) {
+    throw new DgateError(
+      "OPTION",
+      `verify: ${runs} random inputs and ${feeds.length} given ones compare nothing; expected runs of at least 1, or feeds.`,
+    );
+  }
   const graph = first instanceof Graph ? first : readModel(first);
   const random = randomGenerator(seed);
   const a = await openRunner(bytesOf(first), options);
