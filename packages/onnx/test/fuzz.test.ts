@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DgateError } from "@dgate/core";
+import { DgateError, randomGenerator } from "@dgate/core";
 import { expect, test } from "vitest";
 import { readModel } from "../src/io/read.ts";
 import { writeModel } from "../src/io/write.ts";
 import { dataFolder, onnxFiles } from "./files.ts";
-import { randomNumbers } from "./random-feeds.ts";
 import { smallModel } from "./small-model.ts";
 
 const runs = process.env.DGATE_NIGHTLY === "1" ? 100_000 : 2000;
@@ -70,7 +69,7 @@ function mutate(bytes: Uint8Array, random: () => number): Uint8Array {
 }
 
 test(`${runs} mutated files are read or refused, quickly and in little memory, and what is read can be written`, () => {
-  const random = randomNumbers(seed);
+  const { next: random } = randomGenerator(seed);
   const counts = { read: 0, refused: 0 };
   let slowest = 0;
   for (let run = 0; run < runs; run++) {

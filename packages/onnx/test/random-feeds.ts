@@ -1,18 +1,8 @@
+import { randomGenerator } from "@dgate/core";
 import type { Dim, Graph } from "../src/graph/graph.ts";
 import { elementCount } from "../src/io/element-types.ts";
 import { tensorOf } from "../src/io/tensor-data.ts";
 import type { Feed } from "../src/runtime/run-tensor.ts";
-
-/** A seeded generator of numbers in [0, 1): mulberry32. */
-export function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /**
  * Random feeds for all inputs that must be fed: floats in ±1, integers and booleans 0 or 1 (token ids and masks of the
@@ -23,7 +13,7 @@ export function randomFeeds(
   seed: number,
   size: (name: string) => number,
 ): Record<string, Feed> {
-  const random = randomNumbers(seed);
+  const random = randomGenerator(seed);
   const sizeOf = (dim: Dim): number =>
     typeof dim === "number"
       ? dim
@@ -34,7 +24,7 @@ export function randomFeeds(
       const shape = (type.shape ?? []).map(sizeOf);
       const isFloat = /float/.test(type.dtype);
       const values = Array.from({ length: elementCount(shape) }, () =>
-        isFloat ? 2 * random() - 1 : Math.round(random()),
+        isFloat ? 2 * random.next() - 1 : random.integer(2),
       );
       return [
         name,

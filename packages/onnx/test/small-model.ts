@@ -1,12 +1,12 @@
+import { randomGenerator } from "@dgate/core";
 import { float, int } from "../src/graph/attribute.ts";
 import { Graph } from "../src/graph/graph.ts";
 import { tensorOf } from "../src/io/tensor-data.ts";
-import { randomNumbers } from "./random-feeds.ts";
 
 /** A perceptron `y = softmax(w₂·leaky(w₁·x + b₁))` with 4 inputs, 8 hidden neurons and 3 classes; weights seeded. */
 export function smallModel(): Graph {
-  const random = randomNumbers(1);
-  const values = (count: number): number[] => Array.from({ length: count }, () => 2 * random() - 1);
+  const random = randomGenerator(1);
+  const values = (count: number): number[] => Array.from({ length: count }, () => 2 * random.next() - 1);
   const graph = new Graph("perceptron");
   const x = graph.addInput("x", { dtype: "float32", shape: ["batch", 4] });
   const w1 = graph.addInitializer("w1", tensorOf("float32", [4, 8], values(32)));

@@ -1,4 +1,4 @@
-import * as fc from "fast-check";
+import { fc } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { printSpace } from "./print-space.ts";
 import { product, Space, sum, unify } from "./space.ts";
@@ -87,7 +87,6 @@ describe("unification of channel spaces", () => {
         expect(same || free.every((space) => shared.has(space))).toBe(true);
         expect(total(a.leaves().map(({ size }) => size!))).toBe(total(left) * total(right));
       }),
-      { seed: 7 },
     );
   });
 });
