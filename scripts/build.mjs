@@ -1,34 +1,26 @@
-// What the scripts here share: set-up and build, with everything they print on stderr.
+// What the scripts here share: set-up and build. Nothing of it goes to stdout, and to stderr only what failed.
 import { spawnSync } from "node:child_process";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
-/** Installs the dependencies if the lockfile or Node changed since the last time. */
+/** Installs the dependencies if the lockfile or Node changed since the last time. An install says so on stderr. */
 export function setUp() {
-  must(process.execPath, [join(root, "scripts/setup.mjs")]);
+  const result = spawnSync(process.execPath, [join(root, "scripts/setup.mjs")], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+  });
+  if (result.status !== 0) process.exit(1);
 }
 
 /** Builds the packages whose sources changed; `filters` are turbo's. */
 export function build(filters = []) {
-  must(process.execPath, [
-    turbo(),
-    "run",
-    "build",
-    "--output-logs=errors-only",
-    "--log-prefix=none",
-    ...filters,
-  ]);
-}
-
-/** turbo's own launcher, which needs no shell. */
-const turbo = () => join(root, "node_modules/turbo/bin/turbo");
-
-function must(command, args) {
-  const result = spawnSync(command, args, {
+  const turbo = join(root, "node_modules/turbo/bin/turbo");
+  const args = [turbo, "run", "build", "--output-logs=errors-only", "--log-prefix=none", ...filters];
+  const result = spawnSync(process.execPath, args, {
     cwd: root,
-    stdio: ["ignore", 2, 2],
+    encoding: "utf8",
     // turbo asks for pnpm on the PATH.
     env: {
       ...process.env,
@@ -36,5 +28,9 @@ function must(command, args) {
       PATH: `${join(root, "node_modules/.bin")}${delimiter}${process.env.PATH}`,
     },
   });
-  if (result.status !== 0) process.exit(1);
+  if (result.status === 0) return;
+  process.stderr.write(
+    `${result.stdout ?? ""}${result.stderr ?? ""}dgate: the build failed; see the lines above.\n`,
+  );
+  process.exit(1);
 }

@@ -7,6 +7,7 @@ import { join, relative } from "node:path";
 import { build, root } from "./build.mjs";
 
 const started = performance.now();
+console.error("building");
 build(["--filter=@dgate/cli"]);
 const { formatTable } = await import("@dgate/core");
 const { printDocument, reportPage } = await import("@dgate/cli");
