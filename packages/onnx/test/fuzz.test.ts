@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DgateError, randomGenerator } from "@dgate/core";
+import { DgateError, type RandomGenerator, randomGenerator } from "@dgate/core";
 import { expect, test } from "vitest";
 import { readModel } from "../src/io/read.ts";
 import { writeModel } from "../src/io/write.ts";
@@ -22,12 +22,12 @@ const originals: readonly Uint8Array[] = [
 ];
 
 /** A copy with one to three changes: a byte, a run of bytes, a cut, a doubling, a piece of another file, or a huge number. */
-function mutate(bytes: Uint8Array, random: () => number): Uint8Array {
+function mutate(bytes: Uint8Array, random: RandomGenerator): Uint8Array {
   let result = Buffer.from(bytes);
-  const below = (limit: number): number => Math.floor(random() * limit);
+  const below = (limit: number): number => random.integer(limit);
   for (let changes = 1 + below(3); changes > 0 && result.length > 0; changes--) {
     // Most of the structure is not in the weights, which take most bytes: half of the changes hit the first tenth.
-    const at = below(random() < 0.5 ? Math.ceil(result.length / 10) : result.length);
+    const at = below(random.next() < 0.5 ? Math.ceil(result.length / 10) : result.length);
     const end = Math.min(result.length, at + 1 + below(64));
     switch (below(10)) {
       case 0:
@@ -69,7 +69,7 @@ function mutate(bytes: Uint8Array, random: () => number): Uint8Array {
 }
 
 test(`${runs} mutated files are read or refused, quickly and in little memory, and what is read can be written`, () => {
-  const { next: random } = randomGenerator(seed);
+  const random = randomGenerator(seed);
   const counts = { read: 0, refused: 0 };
   let slowest = 0;
   for (let run = 0; run < runs; run++) {

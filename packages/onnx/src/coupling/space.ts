@@ -39,21 +39,28 @@ export class Space {
 
   /** Forbids removing indices of this space, or of any part of it. */
   block(reason: string): void {
-    const root = this.root;
-    if (root.#parts) for (const part of root.#parts.spaces) part.block(reason);
-    else if (!root.#barriers.includes(reason)) root.#barriers.push(reason);
+    for (const { root } of this.leaves()) {
+      if (!root.#barriers.includes(reason)) root.#barriers.push(reason);
+    }
   }
 
   /** The distinct leaves, from the outermost to the innermost. */
   leaves(): Space[] {
-    const found = new Set<Space>();
-    const walk = (space: Space): void => {
-      const root = space.root;
-      if (root.#parts) root.#parts.spaces.forEach(walk);
-      else found.add(root);
-    };
-    walk(this);
-    return [...found];
+    return [...this.#within()].filter((space) => !space.#parts);
+  }
+
+  /** Whether `part` is this space or a part of it, however deep. */
+  contains(part: Space): boolean {
+    return this.#within().has(part.root);
+  }
+
+  /** This space and all its parts, each once: an axis that holds the same channels 2^30 times has 31 of them. */
+  #within(found = new Set<Space>()): Set<Space> {
+    const root = this.root;
+    if (found.has(root)) return found;
+    found.add(root);
+    for (const part of root.#parts?.spaces ?? []) part.#within(found);
+    return found;
   }
 
   /** Lets a leaf be a product or a sum; its barriers pass to the parts. */
@@ -96,7 +103,22 @@ export function sum(spaces: readonly Space[]): Space {
   if (terms.length === 1) return terms[0]!;
   const whole = new Space(sizeOfSum(terms));
   whole.define({ kind: "sum", spaces: terms });
+  if (pieces(whole) > maxPieces) whole.block(tooManyPieces);
   return whole;
+}
+
+/** Spaces of more pieces are not cut: a few Concats of a value with itself make billions. */
+const maxPieces = 10_000;
+const tooManyPieces = `it is part of an axis of more than ${maxPieces} pieces`;
+
+/** How many leaves a space has, each as often as it occurs. */
+function pieces(space: Space, counted = new Map<Space, number>()): number {
+  const root = space.root;
+  const known = counted.get(root);
+  if (known !== undefined) return known;
+  const count = root.parts?.spaces.reduce((total, part) => total + pieces(part, counted), 0) ?? 1;
+  counted.set(root, count);
+  return count;
 }
 
 function sizeOfProduct(spaces: readonly Space[]): number | undefined {
@@ -122,9 +144,10 @@ export function unify(a: Space, b: Space, reason: string): void {
   const second = b.root;
   if (first === second) return;
   if (first.size !== second.size || first.symbol !== second.symbol) return blockBoth(first, second, reason);
-  if (!first.parts && !contains(second, first)) return first.redirect(second);
-  if (!second.parts && !contains(first, second)) return second.redirect(first);
+  if (!first.parts && !second.contains(first)) return first.redirect(second);
+  if (!second.parts && !first.contains(second)) return second.redirect(first);
   if (!first.parts || !second.parts) return blockBoth(first, second, reason);
+  if (pieces(first) + pieces(second) > maxPieces) return blockBoth(first, second, tooManyPieces);
   const kinds = `${first.parts.kind} ${second.parts.kind}`;
   if (kinds === "product product") unifyProducts(first, second, reason);
   else if (kinds === "sum sum") unifySums(first, second, reason);
@@ -135,11 +158,6 @@ export function unify(a: Space, b: Space, reason: string): void {
 function blockBoth(a: Space, b: Space, reason: string): void {
   a.block(reason);
   b.block(reason);
-}
-
-function contains(whole: Space, part: Space): boolean {
-  const root = whole.root;
-  return root === part.root || (root.parts?.spaces.some((space) => contains(space, part)) ?? false);
 }
 
 /** The parts of one kind, with nested ones of the same kind opened. */

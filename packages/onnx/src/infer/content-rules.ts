@@ -2,7 +2,7 @@ import type { Dim } from "../graph/graph.ts";
 import { frontAxis, intAttribute } from "../ops/attributes.ts";
 import { addDims, divideDims, multiplyDims } from "./dims.ts";
 import { sliceBounds, sliceRanges } from "./shape-rules.ts";
-import type { NodeView } from "./view.ts";
+import { contentLimit, type NodeView } from "./view.ts";
 
 /** Elements of the first output in row-major order, `undefined` where they cannot be known before the run. */
 export type ContentRule = (view: NodeView) => readonly Dim[] | undefined;
@@ -45,8 +45,13 @@ export const contentRules: Readonly<Record<string, ContentRule>> = {
   Unsqueeze: (view) => ((view.shape(0)?.length ?? 1) === 0 ? view.content(0) : undefined),
   Reshape: (view) => ((view.outputShape()?.length ?? 2) <= 1 ? view.content(0) : undefined),
   Concat: (view) => {
-    const parts = view.node.inputs.map((_, i) => view.content(i));
-    return parts.every((part) => part !== undefined) ? parts.flat() : undefined;
+    const joined: Dim[] = [];
+    for (const i of view.node.inputs.keys()) {
+      const part = view.content(i);
+      if (!part || joined.length + part.length > contentLimit) return undefined;
+      joined.push(...part);
+    }
+    return joined;
   },
   Gather: (view) => {
     const data = view.content(0);

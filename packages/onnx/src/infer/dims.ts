@@ -23,7 +23,12 @@ export function factorsOf(dim: Dim): DimFactors | undefined {
 /** The dimension that `factorsOf` would take apart again. */
 export function dimOf({ coefficient, symbols }: DimFactors): Dim {
   if (coefficient === 0 || symbols.length === 0) return coefficient;
-  return [...(coefficient === 1 ? [] : [String(coefficient)]), ...symbols].join("·");
+  return named([...(coefficient === 1 ? [] : [String(coefficient)]), ...symbols].join("·"));
+}
+
+/** A symbolic size; one that takes pages to write down counts as unknown, for each operation can double it. */
+function named(text: string): Dim {
+  return text.length > 1000 ? undefined : text;
 }
 
 /** Product of dimensions; unknown as soon as one of them is. */
@@ -64,7 +69,7 @@ export function addDims(dims: readonly Dim[]): Dim {
   }
   if (terms.length === 0) return constant;
   if (terms.length === 1 && constant === 0) return terms[0];
-  return `(${[...terms, ...(constant === 0 ? [] : [String(constant)])].join(" + ")})`;
+  return named(`(${[...terms, ...(constant === 0 ? [] : [String(constant)])].join(" + ")})`);
 }
 
 /** What two sources know about one dimension: a number wins over a name, a name over nothing. */

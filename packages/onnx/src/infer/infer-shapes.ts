@@ -1,12 +1,10 @@
 import type { Dim, Graph, Value, ValueType } from "../graph/graph.ts";
+import { maxRank } from "../io/element-types.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { contentRules } from "./content-rules.ts";
 import { mergeDim } from "./dims.ts";
 import { shapeRules } from "./shape-rules.ts";
-import { type Inference, NodeView } from "./view.ts";
-
-/** Integer constants up to this many elements are followed through shape arithmetic. */
-const contentLimit = 4096;
+import { contentLimit, type Inference, NodeView } from "./view.ts";
 
 /** Options of `inferShapes`. */
 export interface InferOptions {
@@ -42,7 +40,8 @@ export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inf
       if (!value) return;
       const declared = value.type && bind(value.type);
       const type = mergeTypes(inferred[index], declared);
-      if (type) types.set(value, type);
+      // More axes than any runtime takes are no shape that could be worked with.
+      if (type) types.set(value, (type.shape?.length ?? 0) > maxRank ? { dtype: type.dtype } : type);
     });
     const output = node.outputs[0];
     const content = node.domain === "" && output ? contentOf(view) : undefined;

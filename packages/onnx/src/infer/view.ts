@@ -4,7 +4,7 @@ import { readNumbers } from "../io/tensor-data.ts";
 import { frontAxis, intAttribute, intsAttribute } from "../ops/attributes.ts";
 
 /** Constants with more elements than this are weights: their content is not looked at for shapes. */
-const contentLimit = 4096;
+export const contentLimit = 4096;
 
 /** Shapes and small contents of a graph's values, as found so far. */
 export interface Inference {

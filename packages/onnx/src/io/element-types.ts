@@ -1,6 +1,9 @@
 import { DgateError } from "@dgate/core";
 import { dataTypes, type DataType } from "../graph/tensor.ts";
 
+/** Axes of a value; onnxruntime's kernels end well before. */
+export const maxRank = 64;
+
 /** Bits that one element takes in `Tensor.bytes`; a `string` has none there. */
 export const elementBits: { readonly [D in DataType]: number } = {
   float32: 32,

@@ -1,12 +1,9 @@
 import type { DataType, Tensor } from "../graph/tensor.ts";
 import { WireReader } from "../proto/wire-reader.ts";
-import { byteLengthOf, dataTypeOf, elementBits, elementCount } from "./element-types.ts";
+import { byteLengthOf, dataTypeOf, elementBits, elementCount, maxRank } from "./element-types.ts";
 import { externalReference } from "./external-data.ts";
 import { tensorFields as fields } from "./fields.ts";
 import { concatBytes, OpaqueFields, placed, type ReadContext, readEntry } from "./read-context.ts";
-
-/** Axes of a tensor; onnxruntime's kernels end well before. */
-const maxRank = 64;
 
 interface Draft {
   name: string;

@@ -1,6 +1,6 @@
 import type { Declaration, Dim, ValueType } from "../graph/types.ts";
 import type { WireReader } from "../proto/wire-reader.ts";
-import { dataTypeOf } from "./element-types.ts";
+import { dataTypeOf, maxRank } from "./element-types.ts";
 import { dimFields, shapeFields, tensorTypeFields, typeFields, valueInfoFields } from "./fields.ts";
 import { OpaqueFields, type ReadContext } from "./read-context.ts";
 
@@ -51,6 +51,7 @@ function readShape(reader: WireReader, context: ReadContext): Dim[] {
   while (reader.next()) {
     if (reader.field !== shapeFields.dim) continue;
     context.count(reader);
+    if (shape.length >= maxRank) reader.fail(`a shape has more than ${maxRank} axes`);
     shape.push(readDim(reader.message("dim")));
   }
   return shape;

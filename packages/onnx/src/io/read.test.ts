@@ -472,6 +472,28 @@ describe("hostile files are refused with the place", () => {
       model(x, node("Relu", ["z"], ["y"]), output("y")),
       /Relu "y" reads "z", which nothing writes/,
     ],
+    [
+      "a shape of very many axes",
+      model([
+        11,
+        [
+          [1, "x"],
+          [
+            2,
+            [
+              [
+                1,
+                [
+                  [1, 1],
+                  [2, Array.from({ length: 65 }, (): Field => [1, [[1, 1]]])],
+                ],
+              ],
+            ],
+          ],
+        ],
+      ]),
+      /a shape has more than 64 axes/,
+    ],
     ["a dangling output", model(x, output("y")), /as an output, reads "y"/],
     [
       "a dangling name in a subgraph",

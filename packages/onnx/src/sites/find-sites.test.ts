@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { GraphBuilder } from "../../test/graph-builder.ts";
 import { int, tensor } from "../graph/attribute.ts";
 import type { Value } from "../graph/graph.ts";
+import { inferShapes } from "../infer/infer-shapes.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { findSites } from "./find-sites.ts";
 import type { Site } from "./site.ts";
@@ -130,4 +131,32 @@ test("a graph of 2,000 nodes is analysed within a second", () => {
   const elapsedMs = performance.now() - started;
   expect(sites.filter(({ prunable }) => prunable === true).length).toBeGreaterThan(250);
   expect(elapsedMs).toBeLessThan(1000);
+});
+
+/** A value that holds a layer's channels 2^times times, made by as many Concats. */
+function doubled(net: GraphBuilder, value: Value, times: number): Value {
+  let whole = value;
+  for (let i = 0; i < times; i++) whole = net.op("Concat", [whole, whole], { axis: int(-1) });
+  return whole;
+}
+
+test("channels that a few nodes repeat a billion times are blocked, at once", () => {
+  const net = new GraphBuilder();
+  const x = net.input("x", ["batch", 3]);
+  const [a, b] = [net.gemm("a", x, [3, 4]), net.gemm("b", x, [3, 4])];
+  const sum = net.op("Add", [doubled(net, a, 30), doubled(net, b, 30)]);
+  const wide = net.op("MatMul", [sum, net.op("Transpose", [sum])]);
+  const sites = findSites(net.output(wide)).filter(({ kind }) => kind === "neurons");
+  expect(sites.map(({ prunable }) => prunable)).toEqual([
+    "it is part of an axis of more than 10000 pieces",
+    "it is part of an axis of more than 10000 pieces",
+  ]);
+});
+
+test("a symbolic size that doubles with every node counts as unknown in the end", () => {
+  const net = new GraphBuilder();
+  let whole = net.op("Relu", [net.input("x", ["batch", 3])]);
+  for (let i = 0; i < 40; i++) whole = net.op("Concat", [whole, whole], { axis: int(0) });
+  const { types } = inferShapes(net.output(whole));
+  expect(types.get(whole)?.shape).toEqual([undefined, 3]);
 });
