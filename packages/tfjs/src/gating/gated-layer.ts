@@ -34,10 +34,10 @@ export class Gated extends tf.layers.Layer {
   #weights: GatedWeights | undefined;
 
   constructor(args: GatedArgs) {
-    const { layer, depth, lambda, weights, method, sites, ...layerArgs } = args;
+    const { layer, depth, lambda, weights, method, sites, calls, ...layerArgs } = args;
     super(layerArgs);
     this.inner = layer;
-    this.spec = { depth, lambda, weights, method, sites };
+    this.spec = { depth, lambda, weights, method, sites, calls };
     this.#lambda = lambda;
     this.supportsMasking = layer.supportsMasking;
   }
@@ -59,6 +59,10 @@ export class Gated extends tf.layers.Layer {
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
+    // A layer that is frozen hides its weights, which would be lost here: freeze it again when it has them all.
+    const { trainable } = this;
+    this.trainable = true;
+    this.inner.trainable = true;
     this.inner.build(inputShape);
     this.inner.built = true;
     this.inputSpec = this.inner.inputSpec;
@@ -68,6 +72,7 @@ export class Gated extends tf.layers.Layer {
       this.addWeight(`gates_${kind}`, shape, "float32", tf.initializers.ones(), undefined, true),
     );
     this.trainableWeights = [...own, ...this.trainableWeights];
+    this.trainable = trainable;
     this.built = true;
   }
 
@@ -85,13 +90,14 @@ export class Gated extends tf.layers.Layer {
     return this.gated.penalty(this.#lambda);
   }
 
-  /** The penalty, and the regularizers of the layer inside, which apply to the collapsed weights. */
+  /**
+   * The penalty, and the regularizers of the layer inside, which apply to the collapsed weights. tfjs asks for them once
+   * per call of the layer: regularizers count as often as in the plain model, the penalty once in all.
+   */
   override calculateLosses(): tf.Scalar[] {
-    const collapsed = this.#hasRegularizer() ? this.gated.collapsed() : undefined;
-    const losses = [this.penalty(), ...(collapsed ? this.#regularizers(collapsed) : [])];
-    // tfjs asks a shared layer once per call in the model, but its weights are there once.
-    const calls = this.inboundNodes.length;
-    return calls > 1 ? losses.map((loss) => tf.div(loss, calls)) : losses;
+    const { calls } = this.spec;
+    const penalty = calls > 1 ? tf.div<tf.Scalar>(this.penalty(), calls) : this.penalty();
+    return this.#hasRegularizer() ? [penalty, ...this.#regularizers(this.gated.collapsed())] : [penalty];
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape | tf.Shape[] {
@@ -111,11 +117,11 @@ export class Gated extends tf.layers.Layer {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const { depth, weights, method, sites } = this.spec;
+    const { depth, weights, method, sites, calls } = this.spec;
     const layer = { className: this.inner.getClassName(), config: layerConfigOf(this.inner) };
     // Sites are plain JSON; ConfigDict just cannot express readonly arrays.
     const plain = JSON.parse(
-      JSON.stringify({ depth, lambda: this.#lambda, weights, method, sites }),
+      JSON.stringify({ depth, lambda: this.#lambda, weights, method, sites, calls }),
     ) as GatedSpec;
     return { ...super.getConfig(), layer, ...(plain as unknown as tf.serialization.ConfigDict) };
   }

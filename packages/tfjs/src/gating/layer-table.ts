@@ -146,14 +146,27 @@ export const recurrentLayers: ReadonlySet<string> = new Set([
   "Bidirectional",
 ]);
 
-/** Layers that act on each unit by itself and hold no weights: gates commute past them to a BatchNormalization. */
+/** Layers that act on each unit (channel) by itself: behind them, too, unit j is channel j of a BatchNormalization. */
 export const unitwiseLayers: ReadonlySet<string> = new Set([
   "Activation",
   "ReLU",
   "LeakyReLU",
   "ELU",
+  "PReLU",
   "ThresholdedReLU",
   "Dropout",
+  "SpatialDropout1D",
+  "GaussianDropout",
+  "GaussianNoise",
+  "AlphaDropout",
+  "MaxPooling1D",
+  "MaxPooling2D",
+  "AveragePooling1D",
+  "AveragePooling2D",
+  "GlobalMaxPooling1D",
+  "GlobalMaxPooling2D",
+  "GlobalAveragePooling1D",
+  "GlobalAveragePooling2D",
 ]);
 
 /** Whether a weight is the offset of its layer. */

@@ -35,16 +35,34 @@ export function configOf(model: tf.LayersModel): ModelConfig {
   });
 }
 
+/** The layers of a configuration that are no models themselves, with their paths, in nested models too. */
+export function leafEntries(
+  config: ModelConfig,
+  prefix = "",
+): { readonly entry: LayerEntry; readonly path: string }[] {
+  return config.layers.flatMap((entry) => {
+    const path = layerPath(prefix, entry.config.name);
+    const inner = nestedConfig(entry);
+    return inner ? leafEntries(inner, path) : [{ entry, path }];
+  });
+}
+
 /** A layer's configuration, with what tfjs 4.22 leaves out or gets wrong. */
 export function layerConfigOf(layer: tf.layers.Layer): tf.serialization.ConfigDict {
   return { ...layer.getConfig(), ...forgotten(layer) };
 }
 
 /**
- * tfjs 4.22 does not write a SeparableConv2D's depthMultiplier, and writes a DepthwiseConv2D's regularizer as its
- * constraint: a layer made from such a configuration has other weights, or none at all.
+ * tfjs 4.22 does not write that a nested model is frozen (`nested.trainable = false` reaches the weights of its layers
+ * only), nor a SeparableConv2D's depthMultiplier, and writes a DepthwiseConv2D's regularizer as its constraint: a layer
+ * made from such a configuration trains what was frozen, has other weights, or none at all.
  */
-function forgotten(layer: tf.layers.Layer): { [key: string]: number | tf.serialization.ConfigDict | null } {
+function forgotten(layer: tf.layers.Layer): tf.serialization.ConfigDict {
+  const frozen = layer.weights.length > 0 && layer.trainableWeights.length === 0;
+  return { ...(frozen ? { trainable: false } : {}), ...forgottenSizes(layer) };
+}
+
+function forgottenSizes(layer: tf.layers.Layer): tf.serialization.ConfigDict {
   // Both properties are private in the typings.
   const { depthMultiplier, depthwiseConstraint } = layer as unknown as {
     depthMultiplier?: number;

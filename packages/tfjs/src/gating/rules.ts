@@ -15,7 +15,7 @@ export interface SiteSettings {
 
 /** Chooses layers and says how they are gated; what it leaves out comes from the options of `gate`. First match wins. */
 export interface SiteRule extends SiteSettings {
-  /** Name or path (`outer/inner`) of a layer, or a pattern to find in it. */
+  /** Name or path (`outer/inner`) of a layer, or of a nested model for all its layers; or a pattern to find in the path. */
   readonly layer?: string | RegExp;
   /** Layer class, such as `Dense`. */
   readonly type?: string;
@@ -62,8 +62,7 @@ export function matches(rule: SiteRule, path: string, className: string, offers:
 }
 
 function matchesName(pattern: string | RegExp, path: string): boolean {
-  if (typeof pattern === "string")
-    return pattern === path || pattern === path.slice(path.lastIndexOf("/") + 1);
+  if (typeof pattern === "string") return `/${path}/`.includes(`/${pattern}/`);
   // `search` starts at 0 whatever a global pattern's lastIndex is.
   return path.search(pattern) !== -1;
 }

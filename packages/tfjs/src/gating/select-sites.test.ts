@@ -2,7 +2,7 @@ import * as tf from "@tensorflow/tfjs";
 import { describe, expect, test } from "vitest";
 import { randomiseWeights } from "../../test/sample-models.ts";
 import { collapse, gate } from "./gate.ts";
-import { gatedSites } from "./inspect.ts";
+import { gatedSites, penalty } from "./inspect.ts";
 import type { GateOptions } from "./rules.ts";
 
 const { layers } = tf;
@@ -125,6 +125,101 @@ describe("the choice of sites", () => {
     const losses = gated.calculateLosses().reduce((sum, loss) => sum + loss.dataSync()[0]!, 0);
     expect(losses).toBeCloseTo(0.1 * (squares[0]! + squares[1]! + 2 * 2 + 2 * 3), 5);
   });
+});
+
+/** A network around a nested model; `body` is called twice. */
+function nested(): { model: tf.LayersModel; body: tf.LayersModel } {
+  const kernelRegularizer = tf.regularizers.l2({ l2: 0.5 });
+  const body = tf.sequential({
+    name: "body",
+    layers: [
+      layers.dense({ units: 3, inputShape: [2], name: "wide" }),
+      layers.dense({ units: 2, name: "narrow", kernelRegularizer }),
+    ],
+  });
+  const input = tf.input({ shape: [2] });
+  const twice = body.apply(body.apply(input)) as tf.SymbolicTensor;
+  const hidden = layers.dense({ units: 4, name: "hidden" }).apply(twice) as tf.SymbolicTensor;
+  return {
+    model: tf.model({
+      inputs: input,
+      outputs: layers.dense({ units: 1 }).apply(hidden) as tf.SymbolicTensor,
+    }),
+    body,
+  };
+}
+
+describe("nested models", () => {
+  test("a rule that names one speaks of all its layers", () => {
+    const gated = gate(nested().model, { rules: [{ layer: "body", depth: 2 }] });
+    expect(gatedSites(gated).map(({ name, depth }) => [name, depth])).toEqual([
+      ["body/wide.neurons", 2],
+      ["body/narrow.neurons", 2],
+      ["hidden.neurons", 3],
+    ]);
+    expect(siteNames(gate(nested().model, { rules: [{ layer: "body", site: "none" }] }))).toEqual([
+      "hidden.neurons",
+    ]);
+    expect(() => gate(nested().model, { rules: [{ layer: "wide", site: "filters" }] })).toThrow(
+      /body\/wide \(Dense\), body\/narrow \(Dense\), hidden \(Dense\)/,
+    );
+  });
+
+  test("one that is called twice is penalised once; its regularizers count as in the plain model", () => {
+    const { model } = nested();
+    randomiseWeights(model);
+    const total = (each: tf.LayersModel): number =>
+      each.calculateLosses().reduce((sum, loss) => sum + loss.dataSync()[0]!, 0);
+    const gated = gate(model, { lambda: 0.3 });
+    expect(total(gated)).toBeCloseTo(penalty(gated).dataSync()[0]! + total(model), 4);
+    expect(total(model)).toBeGreaterThan(0.1);
+  });
+
+  test("one that is frozen stays as it is", () => {
+    const { model, body } = nested();
+    body.trainable = false;
+    const gated = gate(model);
+    expect(siteNames(gated)).toEqual(["hidden.neurons"]);
+    // The kernel, bias and gates of the hidden layer, and the weights of the output.
+    expect(gated.trainableWeights).toHaveLength(5);
+    expect(collapse(gated).trainableWeights).toHaveLength(4);
+  });
+
+  test("units that pass through one without units of its own to the outputs are not gated", () => {
+    const head = tf.sequential({
+      name: "head",
+      layers: [layers.activation({ activation: "softmax", inputShape: [2] })],
+    });
+    const model = tf.sequential({ layers: [...mlp().layers.slice(0, 3), head] });
+    expect(siteNames(gate(model))).toEqual(["first.neurons", "second.neurons"]);
+  });
+});
+
+test("channels that a depthwise convolution hands on to the outputs are not gated", () => {
+  const model = tf.sequential({
+    layers: [
+      layers.conv2d({ filters: 2, kernelSize: 1, inputShape: [4, 4, 1], name: "inner" }),
+      layers.conv2d({ filters: 3, kernelSize: 1, name: "last" }),
+      layers.depthwiseConv2d({ kernelSize: 2, name: "depthwise" }),
+      layers.globalAveragePooling2d({}),
+    ],
+  });
+  expect(siteNames(gate(model))).toEqual(["inner.filters"]);
+});
+
+test("gates move onto a BatchNormalization behind activation and pooling, too", () => {
+  const model = tf.sequential({
+    layers: [
+      layers.conv2d({ filters: 3, kernelSize: 3, activation: "relu", inputShape: [6, 6, 1], name: "conv" }),
+      layers.maxPooling2d({ poolSize: 2 }),
+      layers.batchNormalization({ name: "bn" }),
+      layers.flatten(),
+      layers.dense({ units: 2 }),
+    ],
+  });
+  expect(gatedSites(gate(model))).toMatchObject([
+    { name: "conv.filters", members: members(["gamma", "beta"], "bn") },
+  ]);
 });
 
 describe("gate refuses", () => {

@@ -7,7 +7,14 @@ import {
   optionOf,
   recurrentLayers,
 } from "./layer-table.ts";
-import { type LayerEntry, layerPath, type ModelConfig, nestedConfig, outputNames } from "./model-config.ts";
+import {
+  leafEntries,
+  type LayerEntry,
+  layerPath,
+  type ModelConfig,
+  nestedConfig,
+  outputNames,
+} from "./model-config.ts";
 import { checkSettings, describeRule, kindsOf, matches, type SiteRule, type SiteSettings } from "./rules.ts";
 import type { SiteKind, WeightName } from "./site.ts";
 import { Wiring } from "./wiring.ts";
@@ -32,6 +39,8 @@ export interface GatedSpec {
   readonly lambda: number;
   readonly weights: "none" | "sqrt-size" | readonly number[];
   readonly sites: readonly SiteSpec[];
+  /** How often the whole model calls the layer: tfjs asks for its losses once per call. */
+  readonly calls: number;
 }
 
 /**
@@ -54,9 +63,22 @@ export function selectSites(
   checkSettings("gate", options);
   rules.forEach((rule, i) => checkSettings(`gate: rules[${i}]`, rule));
   const selection = new Selection(options, rules, method);
-  selection.visit(config, "", true);
+  selection.visit(config, { prefix: "", final: true, calls: 1 });
   return selection.finish(config);
 }
+
+/** Where a layer, or a nested model, stands in the whole model. */
+interface Place {
+  /** Path of the model around it. */
+  readonly prefix: string;
+  /** Whether its outputs are outputs of the whole model. */
+  readonly final: boolean;
+  /** How often the whole model calls it. */
+  readonly calls: number;
+}
+
+/** What options and rules say about one layer. */
+type LayerSettings = SiteSettings & Pick<GatedSpec, "calls">;
 
 class Selection {
   readonly #options: SiteSettings;
@@ -71,15 +93,20 @@ class Selection {
     this.#method = method;
   }
 
-  /** Goes through one model; `final` says whether its outputs are outputs of the whole model. */
-  visit(config: ModelConfig, prefix: string, final: boolean): void {
+  /** Goes through one model. */
+  visit(config: ModelConfig, { prefix, final, calls }: Place): void {
     const wiring = new Wiring(config);
     const fixed = final ? wiring.producersOf(outputNames(config)) : new Set<string>();
     for (const entry of config.layers) {
+      const place = {
+        prefix,
+        final: fixed.has(entry.config.name),
+        calls: calls * Math.max(1, entry.inboundNodes?.length ?? 1),
+      };
       const path = layerPath(prefix, entry.config.name);
       const inner = nestedConfig(entry);
-      if (inner) this.visit(inner, path, fixed.has(entry.config.name));
-      else this.#choose(entry, path, prefix, wiring, fixed.has(entry.config.name));
+      if (inner) this.visit(inner, { ...place, prefix: path });
+      else this.#choose(entry, path, place, wiring);
     }
   }
 
@@ -101,10 +128,10 @@ class Selection {
     );
   }
 
-  #choose(entry: LayerEntry, path: string, prefix: string, wiring: Wiring, fixed: boolean): void {
+  #choose(entry: LayerEntry, path: string, { prefix, final, calls }: Place, wiring: Wiring): void {
     const row = entry.config.trainable === false ? undefined : layerTable.get(entry.className);
     const kinds = Object.keys(row?.sites ?? {}).filter(
-      (kind) => !(fixed && kind === row?.unit),
+      (kind) => !(final && kind === row?.unit),
     ) as SiteKind[];
     const rule = this.#rules.find((candidate) => matches(candidate, path, entry.className, kinds));
     if (rule?.site === "none") {
@@ -115,7 +142,7 @@ class Selection {
     const chosen = row ? chooseKinds(row, rule, kinds) : [];
     if (!row || chosen.length === 0) return;
     if (rule) this.#used.add(rule);
-    const settings = { ...this.#options, ...rule };
+    const settings = { ...this.#options, ...rule, calls };
     const normalisation = chosen.includes(row.unit) ? wiring.normalisationAfter(entry) : undefined;
     const here = normalisation ? chosen.filter((kind) => kind !== row.unit) : chosen;
     if (normalisation)
@@ -130,7 +157,7 @@ class Selection {
     entry: LayerEntry,
     row: LayerRow,
     path: string,
-    settings: SiteSettings,
+    settings: LayerSettings,
   ): void {
     const scale = layerTable.get(normalisation.className)!;
     const unitSize = row.sites[row.unit]!.find(({ perGroup }) => perGroup)?.perGroup;
@@ -151,7 +178,7 @@ class Selection {
     row: LayerRow,
     path: string,
     kinds: readonly SiteKind[],
-    settings: SiteSettings,
+    settings: LayerSettings,
   ): void {
     const sites = kinds.map((kind): SiteSpec => {
       const offset = settings.bias ?? (kind === "layer" || row.offset);
@@ -164,8 +191,8 @@ class Selection {
     this.#put(at, sites, settings);
   }
 
-  #put(at: string, sites: readonly SiteSpec[], settings: SiteSettings): void {
-    const { depth = 3, lambda = 1e-4, weights = "none" } = settings;
+  #put(at: string, sites: readonly SiteSpec[], settings: LayerSettings): void {
+    const { depth = 3, lambda = 1e-4, weights = "none", calls } = settings;
     if (this.#specs.has(at)) {
       throw new DgateError(
         "OPTION",
@@ -179,7 +206,7 @@ class Selection {
         `gate: layer "${at}" has ${sites.length} sites, which share their penalty: weights must be "none" there.`,
       );
     }
-    this.#specs.set(at, { method: this.#method, depth, lambda, weights, sites });
+    this.#specs.set(at, { method: this.#method, depth, lambda, weights, sites, calls });
   }
 }
 
@@ -234,7 +261,8 @@ function refuseRecurrent(className: string, path: string): never {
 }
 
 function listLayers(config: ModelConfig): string {
-  const shown = config.layers.slice(0, 12).map(({ className, config: { name } }) => `${name} (${className})`);
-  const more = config.layers.length - shown.length;
+  const all = leafEntries(config).map(({ path, entry }) => `${path} (${entry.className})`);
+  const shown = all.slice(0, 12);
+  const more = all.length - shown.length;
   return more > 0 ? `${shown.join(", ")} and ${more} more` : shown.join(", ");
 }

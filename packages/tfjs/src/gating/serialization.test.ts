@@ -42,6 +42,17 @@ describe.each(sampleModels)("a gated $name", (sample) => {
   });
 });
 
+test("a gated layer that is frozen is saved with its gates, and stays frozen", async () => {
+  const gated = gate(sampleModels[0]!.make());
+  gated.layers[0]!.trainable = false;
+  const loaded = await reload(gated);
+  expect(loaded.weights.map(({ shape }) => shape)).toEqual(gated.weights.map(({ shape }) => shape));
+  expect(loaded.trainableWeights).toHaveLength(2);
+  const rows = sampleInput(sampleModels[0]!);
+  const outputs = [gated, loaded].map((model) => [...(model.predict(rows) as tf.Tensor).dataSync()]);
+  expect(outputs[1]).toEqual(outputs[0]);
+});
+
 test("functional and nested models, sites on a BatchNormalization and direct penalties survive saving", async () => {
   const input = tf.input({ shape: [4, 4, 2], name: "image_in" });
   const block = tf.sequential({

@@ -27,7 +27,8 @@ export class Wiring {
 
   /**
    * The layers whose units are the units of the named layers' outputs: going back through layers without units of
-   * their own (activations, pooling, reshaping, …), to the first layers that have some.
+   * their own (activations, pooling, depthwise convolutions, …), to the first layers that have some; those between
+   * included.
    */
   producersOf(names: readonly string[]): Set<string> {
     const found = new Set<string>();
@@ -36,13 +37,12 @@ export class Wiring {
       if (found.has(name)) continue;
       found.add(name);
       const entry = this.#entries.get(name);
-      const hasUnits = entry && (nestedConfig(entry) || isSource(entry.className));
-      if (!hasUnits) queue.push(...(this.#inbound.get(name)?.flat() ?? []));
+      if (!entry || !makesUnits(entry)) queue.push(...(this.#inbound.get(name)?.flat() ?? []));
     }
     return found;
   }
 
-  /** The BatchNormalization that every output unit of `entry` goes into, past activations only; none if there is a branch. */
+  /** The BatchNormalization that every output unit of `entry` goes into, past unitwise layers; none if there is a branch. */
   normalisationAfter(entry: LayerEntry): LayerEntry | undefined {
     if (entry.className === "BatchNormalization" || entry.config["dataFormat"] === "channelsFirst")
       return undefined;
@@ -55,13 +55,24 @@ export class Wiring {
       const next = this.#entries.get(current)!;
       if (this.#inbound.get(current)!.length !== 1) return undefined;
       if (next.className === "BatchNormalization") return isTieable(next, entry) ? next : undefined;
-      if (!unitwiseLayers.has(next.className)) return undefined;
+      if (!unitwiseLayers.has(next.className) || next.config["dataFormat"] === "channelsFirst")
+        return undefined;
     }
   }
 }
 
-function isSource(className: string): boolean {
-  return className !== "BatchNormalization" && layerTable.has(className);
+/** Layer classes that are gateable, but whose outputs are the units of their inputs. */
+const passing: ReadonlySet<string> = new Set(["BatchNormalization", "DepthwiseConv2D"]);
+
+/** Whether a layer's (nested model's) outputs are units of its own rather than those of its inputs. */
+function makesUnits(entry: LayerEntry): boolean {
+  const inner = nestedConfig(entry);
+  if (!inner) return layerTable.has(entry.className) && !passing.has(entry.className);
+  const producers = new Wiring(inner).producersOf(outputNames(inner));
+  const starts = inner.layers.filter((layer, i) =>
+    inner.outputLayers ? (layer.inboundNodes ?? []).length === 0 : i === 0,
+  );
+  return starts.every((start) => makesUnits(start) || !producers.has(start.config.name));
 }
 
 /** Whether a BatchNormalization scales the last axis of the units before it with trained factors of its own. */
