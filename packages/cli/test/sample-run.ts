@@ -30,7 +30,8 @@ export function sampleRun(depth: number, changes: Partial<TrainDocument> = {}): 
           smooth: 1 + gap,
           sparse: 1,
           gap,
-          imbalance,
+          imbalance: imbalance + 0.5,
+          medianImbalance: imbalance,
           norms,
         };
       }),

@@ -12,6 +12,7 @@ const depthColours: Readonly<Record<number, string>> = {
 };
 const DENSE = "#8b949e";
 const DEAD = "#d1495b";
+const LARGEST = "#b38600";
 /** At most so many lines per plot of group norms. */
 const MOST_LINES = 120;
 
@@ -32,7 +33,7 @@ const line = (name: string, data: readonly (readonly [number, number])[], rest: 
   ...rest,
 });
 
-const epochAxis = axis("epoch", { type: "value", nameGap: 26, minInterval: 1, min: 0 });
+const epochAxis = axis("epoch", { type: "value", nameGap: 26, minInterval: 1, min: 0, max: "dataMax" });
 
 /** Norms of the groups of one run over the epochs, each relative to the largest of its site, dead ones apart. */
 export function normsChart(run: TrainDocument): Chart {
@@ -64,10 +65,21 @@ export function normsChart(run: TrainDocument): Chart {
     option: {
       ...frame,
       xAxis: epochAxis,
-      yAxis: axis("‖w_j‖ / largest", { type: "log", nameGap: 44, min: 1e-6, max: 1 }),
+      yAxis: axis("‖w_j‖ / largest", {
+        type: "log",
+        nameGap: 44,
+        min: floorOf(shown.map(({ last }) => last)),
+        max: 1,
+      }),
       series: [...series, line("threshold", lastEpochLine(run, relative), dashed(ink.text))],
     },
   };
+}
+
+/** The power of ten under the smallest value, from 10⁻³ down to 10⁻⁶. */
+function floorOf(values: readonly number[]): number {
+  const exponent = Math.floor(Math.log10(Math.max(1e-6, Math.min(...values))));
+  return 10 ** Math.min(-3, Math.max(-6, exponent));
 }
 
 const relativeNorm = (record: EpochRecord, site: number, group: number): number => {
@@ -158,31 +170,29 @@ const strong = (colour: string): Series => ({
 
 /** Gap and imbalance of one run beside the law of gradient flow, exp(−4λt/D). */
 export function gapChart(run: TrainDocument): Chart {
-  const records = run.history.filter((record) => record.sites.length > 0);
-  const imbalance = records.map(
-    (record) => [record.time, Math.max(...record.sites.map((site) => site.imbalance))] as const,
-  );
-  const gap = records.map(
-    (record) => [record.time, record.sites.reduce((sum, site) => sum + site.gap, 0)] as const,
-  );
-  const start = imbalance.find(([, value]) => value > 0) ?? [0, 1];
-  const theory = records.map(({ time }) => {
-    const decay = Math.exp((-4 * run.lambda * (time - start[0])) / run.depth);
-    return [time, start[1] * decay] as const;
+  const over = (value: (sites: EpochRecord["sites"]) => number): Points =>
+    run.history.map(({ time, sites }) => [time, value(sites)] as const);
+  const largest = over((sites) => Math.max(...sites.map((site) => site.imbalance)));
+  const medians = over((sites) => Math.max(...sites.map((site) => site.medianImbalance)));
+  const gap = over((sites) => sites.reduce((sum, site) => sum + site.gap, 0));
+  const start = medians.find(([, value]) => value > 0) ?? [0, 1];
+  const theory = medians.map(([time]) => {
+    return [time, start[1] * Math.exp((-4 * run.lambda * (time - start[0])) / run.depth)] as const;
   });
   return {
     title: `Gap and imbalance, ${nameOf(run)}`,
     caption:
-      "Largest |‖ω‖² − γ²| and smooth minus sparse penalty against t = Σ rate / (1 − momentum). Gradient flow gives exp(−4λt/D) " +
-      "(dashed); the noise of single steps holds the imbalance up in the end. The gap is of second order in it.",
+      "|‖ω‖² − γ²|, median and largest of the groups, and the gap between smooth and sparse penalty, against t = Σ rate / (1 − momentum). " +
+      "Under gradient flow the imbalance decays as exp(−4λt/D), dashed. The largest is that of groups in use, which the noise of the steps keeps out of balance.",
     option: {
       ...frame,
-      xAxis: axis("t", { type: "value", nameGap: 26, min: 0 }),
+      xAxis: axis("t", { type: "value", nameGap: 26, min: 0, max: "dataMax" }),
       yAxis: axis("", { type: "log" }),
       series: [
-        line("imbalance", positive(imbalance), strong(colourOf(run))),
-        line("gap", positive(gap), strong(DENSE)),
+        line("median", positive(medians), strong(colourOf(run))),
         line("exp(−4λt/D)", positive(theory), dashed(ink.text)),
+        line("largest", positive(largest), strong(LARGEST)),
+        line("gap", positive(gap), strong(DENSE)),
       ],
     },
   };

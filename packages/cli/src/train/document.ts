@@ -109,6 +109,8 @@ export interface EpochSite {
   readonly gap: number;
   /** Largest |‖ω_j‖² − γ_{j,d}²|. */
   readonly imbalance: number;
+  /** Median of it over the groups. */
+  readonly medianImbalance: number;
   /** ‖w_j‖ of each group. */
   readonly norms: readonly number[];
 }

@@ -1,3 +1,4 @@
+import { findDeadGroups } from "@dgate/core";
 import {
   learningRateSchedule,
   type SparsityMonitor,
@@ -108,7 +109,7 @@ class TestScores extends tf.Callback implements StatefulCallback {
 
 /** The bar of a terminal, and a line per epoch (at most twenty in all). */
 function progressLines(
-  { context: { progress }, request: { epochs, batch }, task }: Session,
+  { context: { progress }, request: { epochs, batch, threshold }, task }: Session,
   label: string,
   { scores, monitor }: Observers,
 ): tf.CustomCallbackArgs {
@@ -126,8 +127,9 @@ function progressLines(
     onEpochEnd: async (epoch) => {
       if ((epoch + 1) % every !== 0 && epoch + 1 !== epochs) return;
       const { loss, score } = scores.records.at(-1)!;
-      const active = monitor?.records.at(-1)?.report;
-      const groups = active ? `, ${active.active} of ${active.groups} groups` : "";
+      const norms = Object.values(monitor?.records.at(-1)?.norms ?? {});
+      const active = norms.reduce((sum, site) => sum + activeOf(site, threshold), 0);
+      const groups = monitor ? `, ${active} of ${norms.flat().length} groups` : "";
       progress.line(
         `${label}, epoch ${epoch + 1} of ${epochs}: loss ${loss?.toFixed(4)}, test ${(100 * score).toFixed(2)} %${groups}`,
       );
@@ -143,19 +145,28 @@ export function historyOf({ request, task }: Session, { scores, monitor }: Obser
     time: significant(times[epoch] ?? 0),
     loss: loss === null ? null : significant(loss),
     accuracy: score,
-    sites: sitesOf(monitor?.records.find((record) => record.epoch === epoch)),
+    sites: sitesOf(
+      monitor?.records.find((record) => record.epoch === epoch),
+      request.threshold,
+    ),
   }));
 }
 
-function sitesOf(record: SparsityRecord | undefined): EpochRecord["sites"] {
+/** Groups above the threshold by their true norms: the gates of every site count, as they do when the model is pruned. */
+function activeOf(norms: readonly number[] = [], relative: number): number {
+  return norms.length > 0 ? findDeadGroups(norms, { relative, keepAtLeast: 0 }).kept.length : 0;
+}
+
+function sitesOf(record: SparsityRecord | undefined, threshold: number): EpochRecord["sites"] {
   if (!record) return [];
-  return record.report.sites.map(({ site, active, smooth, sparse, gap, imbalance }) => ({
+  return record.report.sites.map(({ site, smooth, sparse, gap, imbalance, medianImbalance }) => ({
     site,
-    active,
+    active: activeOf(record.norms[site], threshold),
     smooth: significant(smooth),
     sparse: significant(sparse),
     gap: significant(gap),
     imbalance: significant(imbalance),
+    medianImbalance: significant(medianImbalance),
     norms: (record.norms[site] ?? []).map((norm) => significant(norm, 4)),
   }));
 }

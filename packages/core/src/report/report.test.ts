@@ -24,6 +24,8 @@ describe("reports", () => {
     expect([report.smooth, report.sparse, report.gap, report.imbalance]).toBeAllClose([
       199.000001, 10.026, 188.974001, 168.999999,
     ]);
+    // ‖ω‖² − γ² = 24, −4, 169 − 1e-6.
+    expect(report.medianImbalance).toBe(24);
   });
 
   test("a wholly dead site has no active group", () => {

@@ -22,9 +22,11 @@ export interface SiteReport {
   readonly gap: number;
   /** Largest |‖ω_j‖² − γ_{j,d}²|. */
   readonly imbalance: number;
+  /** Median over groups of |‖ω_j‖² − γ_{j,d}²|, of the worst d: the law of gradient flow is seen in it, not in the largest. */
+  readonly medianImbalance: number;
 }
 
-/** How sparse a model is: its sites, and their sums (largest value for the imbalance). */
+/** How sparse a model is: its sites, and their sums (largest value for the imbalances). */
 export interface SparsityReport extends Omit<SiteReport, "site"> {
   readonly sites: readonly SiteReport[];
 }
@@ -59,6 +61,7 @@ export function siteReport(
     // Rounding may leave −1e-17.
     gap: Math.max(0, valueOf(penaltyGap(ops, set, factors, lambda))),
     imbalance: largest(differences.map((r) => largest(r))),
+    medianImbalance: largest(differences.map((r) => median(r))),
   };
 }
 
@@ -75,6 +78,7 @@ export function sparsityReport(sites: readonly SiteReport[]): SparsityReport {
     sparse: total((site) => site.sparse),
     gap: total((site) => site.gap),
     imbalance: largest(sites.map((site) => site.imbalance)),
+    medianImbalance: largest(sites.map((site) => site.medianImbalance)),
   };
 }
 
@@ -84,4 +88,9 @@ function valueOf(scalar: NdArray): number {
 
 function largest(values: ArrayLike<number>): number {
   return Array.from(values).reduce((a, b) => Math.max(a, b), 0);
+}
+
+function median(values: ArrayLike<number>): number {
+  const sorted = Array.from(values).sort((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? 0;
 }

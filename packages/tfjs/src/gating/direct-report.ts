@@ -30,5 +30,6 @@ export function directReport(
     sparse,
     gap: 0,
     imbalance: 0,
+    medianImbalance: 0,
   };
 }
