@@ -1,5 +1,5 @@
 import { DgateError } from "@dgate/core";
-import * as fc from "fast-check";
+import { fc } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { imagesFromIdx, parseIdx } from "./idx.ts";
 

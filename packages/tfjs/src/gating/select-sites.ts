@@ -121,10 +121,11 @@ class Selection {
       );
     }
     if (this.#specs.size > 0) return this.#specs;
+    const byDefault = [...layerTable].flatMap(([className, row]) => (row.byDefault ? [className] : []));
     throw new DgateError(
       "NO_MATCH",
       `gate: model "${config.name}" has nothing to gate: its layers are ${listLayers(config)}, gateable are ` +
-        `${[...layerTable.keys()].join(", ")} before the outputs of the model.`,
+        `${byDefault.join(", ")} before the outputs of the model, and BatchNormalization with a rule.`,
     );
   }
 

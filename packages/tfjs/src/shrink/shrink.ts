@@ -1,8 +1,8 @@
 import { DgateError, type PrunePlan } from "@dgate/core";
-import { fingerprint, prune, type PruneReport } from "@dgate/onnx";
+import { fingerprint, type Graph, prune, type PruneReport } from "@dgate/onnx";
 import type * as tf from "@tensorflow/tfjs";
 import { modelInfo } from "../export/model-info.ts";
-import { type InputSelection, modelToGraph } from "../export/to-graph.ts";
+import { type ExportedGraph, type InputSelection, modelToGraph } from "../export/to-graph.ts";
 import { collapse } from "../gating/gate.ts";
 import { configOf, leafLayers, modelFrom } from "../gating/model-config.ts";
 import type { SiteKind } from "../gating/site.ts";
@@ -69,55 +69,83 @@ export interface Shrunk {
  * if the small model differs from the masked one.
  */
 export async function shrink(model: tf.LayersModel, options: ShrinkOptions = {}): Promise<Shrunk> {
-  const { threshold = {}, tolerance = 1e-4, seed = 0 } = options;
-  const decisions = await decideSites(model, threshold);
+  const decisions = await decideSites(model, options.threshold ?? {});
   const masked = collapse(model);
-  await maskWeights(masked, decisions);
-  const { graph, bindings, inputs } = await modelToGraph(masked, {}, { makeBiases: true });
-  graph.info = modelInfo(model.name);
-  const classes = new Map(leafLayers(masked).map(({ layer, path }) => [path, layer.getClassName()]));
-  const plan = planSites(graph, bindings, decisions, (layer) => classes.get(layer) ?? "");
-  const { graph: pruned, report } = prune(graph, plan, { inputs: "resize" });
+  const made = [masked];
+  try {
+    await maskWeights(masked, decisions);
+    const pruning = await pruneMasked(masked, decisions);
+    const small = smallModel(masked, pruning);
+    made.push(small);
+    const { graph, plan, report } = pruning;
+    const inputs = report.inputs.map(({ name, axis, size, kept }) => ({ name, axis, size, kept }));
+    const maxAbsDiff = await prove(masked, small, graph, inputs, options);
+    const keptBack = perReason(report.keptBack);
+    // `graph` has biases that `toOnnx(masked)` has not: the plan is to fit what users can get.
+    const { graph: publicGraph } = await modelToGraph(masked, {}, { makeBiases: false });
+    return {
+      model: small,
+      masked,
+      plan: { ...plan, fingerprint: fingerprint(publicGraph) },
+      report: {
+        ...report,
+        before: sizeOf(masked, report.before),
+        after: sizeOf(small, report.after),
+        sites: decisions.map(shrinkage),
+        removed: perSite(report.removed),
+        keptBack,
+        inputs,
+        warnings: warningsOf(decisions, keptBack),
+        maxAbsDiff,
+      },
+    };
+  } catch (error) {
+    for (const each of made) each.dispose();
+    throw error;
+  }
+}
 
+/** A masked model's graph, with a bias wherever one could be, and what is left of it without the dead groups. */
+interface Pruning extends ExportedGraph {
+  readonly plan: PrunePlan;
+  readonly pruned: Graph;
+  readonly report: PruneReport;
+}
+
+async function pruneMasked(masked: tf.LayersModel, decisions: readonly SiteDecision[]): Promise<Pruning> {
+  const exported = await modelToGraph(masked, {}, { makeBiases: true });
+  exported.graph.info = modelInfo(masked.name);
+  const classes = new Map(leafLayers(masked).map(({ layer, path }) => [path, layer.getClassName()]));
+  const plan = planSites(exported.graph, exported.bindings, decisions, (layer) => classes.get(layer) ?? "");
+  const { graph: pruned, report } = prune(exported.graph, plan, { inputs: "resize" });
   checkSharedBiases(pruned);
+  return { ...exported, plan, pruned, report };
+}
+
+/** The LayersModel that a pruned graph is the export of. */
+function smallModel(masked: tf.LayersModel, { graph, pruned, bindings, inputs }: Pruning): tf.LayersModel {
   const kept = dropLayers(configOf(masked), graph, pruned);
   const weights = new Map([...readBack(pruned, bindings), ...kept.weights]);
   const small = modelFrom(smallConfig(kept.config, pruned, weights, inputs), masked);
   setSmallWeights(small, weights);
+  return small;
+}
 
-  const select = report.inputs.map(({ name, axis, size, kept: features }) => ({
-    name,
-    axis,
-    size,
-    kept: features,
-  }));
+/** Compares the two models on random inputs; returns the difference, or throws `CHECK`. */
+async function prove(
+  masked: tf.LayersModel,
+  small: tf.LayersModel,
+  graph: Graph,
+  select: readonly InputSelection[],
+  { tolerance = 1e-4, seed = 0 }: ShrinkOptions,
+): Promise<number> {
   const { maxAbsDiff, relative } = await compareModels(masked, small, graph, { seed, select });
-  if (!(relative <= tolerance)) {
-    throw new DgateError(
-      "CHECK",
-      `shrink: the small model differs from the masked one by ${maxAbsDiff} on random inputs ` +
-        `(tolerance ${tolerance} of the output's scale). Raise the tolerance if that is rounding, else please report the model.`,
-    );
-  }
-  const keptBack = perReason(report.keptBack);
-  // `graph` has biases that `toOnnx(masked)` has not: the plan is to fit what users can get.
-  const { graph: publicGraph } = await modelToGraph(masked, {}, { makeBiases: false });
-  return {
-    model: small,
-    masked,
-    plan: { ...plan, fingerprint: fingerprint(publicGraph) },
-    report: {
-      ...report,
-      before: sizeOf(masked, report.before),
-      after: sizeOf(small, report.after),
-      sites: decisions.map(shrinkage),
-      removed: perSite(report.removed),
-      keptBack,
-      inputs: select,
-      warnings: warningsOf(decisions, keptBack),
-      maxAbsDiff,
-    },
-  };
+  if (relative <= tolerance) return maxAbsDiff;
+  throw new DgateError(
+    "CHECK",
+    `shrink: the small model differs from the masked one by ${maxAbsDiff} on random inputs ` +
+      `(tolerance ${tolerance} of the output's scale). Raise the tolerance if that is rounding, else please report the model.`,
+  );
 }
 
 /** The size of a model in its own parameters: the graphs also hold biases that were made for folding. */
