@@ -1,7 +1,8 @@
 // Cost of gating: a step of LeNet-300-100 with both hidden layers gated at D = 3, against a step of the plain network
-// with ordinary L2 on the same weights. Improved wasm kernels, one process, steps taken in turns.
+// with ordinary L2 on the same weights. One process, steps taken in turns. On wasm with the improved kernels, or on the
+// backend that DGATE_BACKEND names.
 import * as tf from "@tensorflow/tfjs";
-import { gate, useBackend } from "@dgate/tfjs";
+import { describeBackend, gate, useBackend } from "@dgate/tfjs";
 import { lenet300, median, randomBatch, timeStep } from "./networks.mjs";
 
 const batch = 128;
@@ -10,7 +11,7 @@ const lambda = 1e-4;
 const warmUpSteps = 10;
 const steps = 150;
 
-await useBackend("wasm");
+const choice = await useBackend(process.env.DGATE_BACKEND || "wasm");
 const data = randomBatch(batch);
 const models = {
   plain: lenet300(lambda),
@@ -33,7 +34,7 @@ for (let step = 0; step < warmUpSteps + steps; step += 1) {
     if (step >= warmUpSteps) times[name].push(ms);
   }
 }
-console.log(`LeNet-300-100, SGD, batch ${batch}, wasm: ms a step`);
+console.log(`LeNet-300-100, SGD, batch ${batch}, ${describeBackend(choice)}: ms a step`);
 for (const [name, values] of Object.entries(times)) {
   const label = name === "gated" ? `gated, D = ${depth}` : "plain, with L2";
   console.log(

@@ -1,8 +1,12 @@
 import type { ModelInfo } from "@dgate/onnx";
 import * as tf from "@tensorflow/tfjs";
 
-/** Version of this package, as its package.json says (a test compares them: a browser cannot read that file). */
-export const packageVersion = "0.0.0";
+/** The version in package.json, put here by the build (tsup.config.ts), for a browser cannot read that file. */
+declare const DGATE_TFJS_VERSION: string | undefined;
+
+/** Version of this package; 0.0.0 where its sources run unbuilt. */
+export const packageVersion: string =
+  typeof DGATE_TFJS_VERSION === "string" ? DGATE_TFJS_VERSION : "0.0.0";
 
 /** What the exported file says about its origin. IR version 8 goes with opset 17. */
 export function modelInfo(modelName: string): ModelInfo {

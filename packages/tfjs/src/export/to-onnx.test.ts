@@ -1,7 +1,10 @@
 import { fc } from "@dgate/testing";
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import * as tf from "@tensorflow/tfjs";
+import { build as bundle } from "esbuild";
 import { describe, expect, test } from "vitest";
+import config from "../../tsup.config.ts";
 import {
   exportDifference,
   onnxOutputs,
@@ -324,7 +327,14 @@ test("the file says where it comes from", async () => {
   expect(randomInputs(model)).toHaveLength(1);
 });
 
-test("the version is that of package.json", async () => {
-  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
-  expect(packageVersion).toBe(JSON.parse(text).version);
+test("a built package states the version of package.json", async () => {
+  const built = await bundle({
+    entryPoints: [fileURLToPath(new URL("model-info.ts", import.meta.url))],
+    define: (config as { define: Record<string, string> }).define,
+    write: false,
+  });
+  const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
+  expect(built.outputFiles[0]!.text).toContain(`packageVersion = true ? "${version}"`);
 });

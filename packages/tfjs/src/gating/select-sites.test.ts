@@ -122,8 +122,7 @@ describe("the choice of sites", () => {
     const squares = [shared, block.layers[0]!].map(
       (layer) => tf.sum(tf.square(layer.weights[0]!.read())).dataSync()[0]!,
     );
-    const losses = gated.calculateLosses().reduce((sum, loss) => sum + loss.dataSync()[0]!, 0);
-    expect(losses).toBeCloseTo(0.1 * (squares[0]! + squares[1]! + 2 * 2 + 2 * 3), 5);
+    expect(total(gated)).toBeCloseTo(0.1 * (squares[0]! + squares[1]! + 2 * 2 + 2 * 3), 5);
   });
 });
 
@@ -149,6 +148,10 @@ function nested(): { model: tf.LayersModel; body: tf.LayersModel } {
   };
 }
 
+function total(model: tf.LayersModel): number {
+  return model.calculateLosses().reduce((sum, loss) => sum + loss.dataSync()[0]!, 0);
+}
+
 describe("nested models", () => {
   test("a rule that names one speaks of all its layers", () => {
     const gated = gate(nested().model, { rules: [{ layer: "body", depth: 2 }] });
@@ -168,8 +171,6 @@ describe("nested models", () => {
   test("one that is called twice is penalised once; its regularizers count as in the plain model", () => {
     const { model } = nested();
     randomiseWeights(model);
-    const total = (each: tf.LayersModel): number =>
-      each.calculateLosses().reduce((sum, loss) => sum + loss.dataSync()[0]!, 0);
     const gated = gate(model, { lambda: 0.3 });
     expect(total(gated)).toBeCloseTo(penalty(gated).dataSync()[0]! + total(model), 4);
     expect(total(model)).toBeGreaterThan(0.1);

@@ -32,7 +32,7 @@ export interface SiteShrinkage {
   readonly groups: number;
   /** Groups over the threshold, or kept as the strongest of a dead site. */
   readonly active: number;
-  /** Groups within a factor of two of the threshold. */
+  /** Groups within a factor of `nearFactor` (default 2) of the threshold. */
   readonly near: number;
   readonly threshold: number;
 }

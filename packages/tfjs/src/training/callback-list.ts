@@ -12,7 +12,7 @@ export interface TrainingCallback {
   onBatchEnd?(batch: number, logs?: tf.Logs): void | Promise<void>;
 }
 
-/** A callback that wants to know when training is interrupted (aborted or failed) rather than ended. */
+/** A callback that wants to know when training is aborted rather than ended. */
 export interface InterruptionListener {
   onInterrupt(): Promise<void>;
 }

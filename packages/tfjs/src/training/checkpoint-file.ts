@@ -111,7 +111,7 @@ function parseState({ format, state }: Readonly<Record<string, string>>): Checkp
     isCount(position.batch) &&
     typeof print === "string" &&
     typeof optimizer === "string";
-  if (!sound || !Array.isArray(lambdas) || typeof callbacks !== "object") {
+  if (!sound || !Array.isArray(lambdas) || typeof callbacks !== "object" || callbacks === null) {
     throw new DgateError(
       "FORMAT",
       "checkpoint: its state lacks the position, fingerprint, optimizer or lambdas.",

@@ -35,6 +35,9 @@ describe("train refuses", () => {
     await expect(train(regression(), { x: [x, x], y, epochs: 1 })).rejects.toThrow(/2 input .* has 1 inputs/);
     const wide = tf.zeros([10, 3]);
     await expect(train(regression(), { x, y: wide, epochs: 1 })).rejects.toThrow(/\[rows, 3\].*\[rows, 1\]/);
+    const listed = regression();
+    listed.compile({ optimizer: "sgd", loss: ["meanSquaredError"] });
+    await expect(train(listed, { x, y: wide, epochs: 1 })).rejects.toThrow(/\[rows, 3\].*\[rows, 1\]/);
   });
 
   test.each([Number.NaN, Infinity])("%s in the data, naming the row", async (bad) => {

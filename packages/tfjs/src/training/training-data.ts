@@ -96,9 +96,10 @@ export function checkFit(where: string, model: tf.LayersModel, { inputs, targets
         `${model.inputs.length} inputs and ${model.outputs.length} outputs.`,
     );
   }
-  // Class numbers have another shape than the outputs, and losses of the user's may take what they like.
-  if (typeof model.loss !== "string" || model.loss.startsWith("sparse")) return;
   for (const [i, { shape }] of targets.entries()) {
+    const loss = lossAt(model, i);
+    // Class numbers have another shape than the outputs, and losses of the user's may take what they like.
+    if (typeof loss !== "string" || loss.startsWith("sparse")) continue;
     const got = shape.length === 1 ? [1] : shape.slice(1);
     const expected = model.outputs[i]!.shape.slice(1);
     if (got.length === expected.length && expected.every((size, k) => size === null || size === got[k]))
@@ -108,6 +109,12 @@ export function checkFit(where: string, model: tf.LayersModel, { inputs, targets
       `${where}: targets have shape [rows, ${got.join(", ")}], but the model gives [rows, ${expected.join(", ")}].`,
     );
   }
+}
+
+/** What `compile` was told for output `i`: one loss for all, a list, or losses by name. */
+function lossAt({ loss, outputNames }: tf.LayersModel, i: number): unknown {
+  if (typeof loss !== "object") return loss;
+  return Array.isArray(loss) ? loss[i] : loss[outputNames[i]!];
 }
 
 function tensorsOf(rows: Rows): readonly tf.Tensor[] {
