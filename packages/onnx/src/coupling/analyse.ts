@@ -1,9 +1,13 @@
 import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import type { Inference } from "../infer/view.ts";
+import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { AxisContext, type Contraction, type Findings, type SizeUse } from "./axis-context.ts";
 import { axisRules } from "./axis-rules.ts";
 import { Space } from "./space.ts";
+
+/** Longer axes are not looked at index by index: a hostile pad or size makes billions of them. */
+export const maxAxisSize = 2 ** 24;
 
 /** Where a leaf space occurs in an axis: index g of the leaf is at offset + g·stride + Σ_l k_l·loops_l.stride, all k_l. */
 export interface Occurrence {
@@ -53,13 +57,20 @@ export function analyseCoupling(graph: Graph): Coupling {
   const nodes = graph.sorted();
   for (const node of nodes) {
     const context = new AxisContext(graph, node, inference, findings);
-    const rule = node.domain === "" ? axisRules[node.op] : undefined;
-    rule?.(context);
-    context.finish(leftReason(rule !== undefined, node, axesOf));
+    const rule = ruleOf(axisRules, node);
+    applyTo(node, () => {
+      rule?.(context);
+      context.finish(leftReason(rule !== undefined, node, axesOf));
+    });
   }
   for (const value of graph.values) {
     const reason = outsideUse(graph, value);
-    if (reason !== undefined) for (const space of axesOf(value) ?? []) space.block(reason);
+    for (const space of axesOf(value) ?? []) {
+      if (reason !== undefined) space.block(reason);
+      if ((space.size ?? 0) > maxAxisSize) {
+        space.block(`it is part of an axis of "${value.name}" with more than ${maxAxisSize} indices`);
+      }
+    }
   }
   return {
     graph,

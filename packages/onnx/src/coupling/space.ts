@@ -103,7 +103,7 @@ export function sum(spaces: readonly Space[]): Space {
   if (terms.length === 1) return terms[0]!;
   const whole = new Space(sizeOfSum(terms));
   whole.define({ kind: "sum", spaces: terms });
-  if (pieces(whole) > maxPieces) whole.block(tooManyPieces);
+  if (pieceCount(whole) > maxPieces) whole.block(tooManyPieces);
   return whole;
 }
 
@@ -112,11 +112,11 @@ const maxPieces = 10_000;
 const tooManyPieces = `it is part of an axis of more than ${maxPieces} pieces`;
 
 /** How many leaves a space has, each as often as it occurs. */
-function pieces(space: Space, counted = new Map<Space, number>()): number {
+function pieceCount(space: Space, counted = new Map<Space, number>()): number {
   const root = space.root;
   const known = counted.get(root);
   if (known !== undefined) return known;
-  const count = root.parts?.spaces.reduce((total, part) => total + pieces(part, counted), 0) ?? 1;
+  const count = root.parts?.spaces.reduce((total, part) => total + pieceCount(part, counted), 0) ?? 1;
   counted.set(root, count);
   return count;
 }
@@ -147,7 +147,7 @@ export function unify(a: Space, b: Space, reason: string): void {
   if (!first.parts && !second.contains(first)) return first.redirect(second);
   if (!second.parts && !first.contains(second)) return second.redirect(first);
   if (!first.parts || !second.parts) return blockBoth(first, second, reason);
-  if (pieces(first) + pieces(second) > maxPieces) return blockBoth(first, second, tooManyPieces);
+  if (pieceCount(first) + pieceCount(second) > maxPieces) return blockBoth(first, second, tooManyPieces);
   const kinds = `${first.parts.kind} ${second.parts.kind}`;
   if (kinds === "product product") unifyProducts(first, second, reason);
   else if (kinds === "sum sum") unifySums(first, second, reason);

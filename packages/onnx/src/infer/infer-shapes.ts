@@ -1,6 +1,7 @@
 import type { Dim, Graph, Value, ValueType } from "../graph/graph.ts";
 import { maxRank } from "../io/element-types.ts";
 import { readNumbers } from "../io/tensor-data.ts";
+import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { contentRules } from "./content-rules.ts";
 import { mergeDim } from "./dims.ts";
 import { shapeRules } from "./shape-rules.ts";
@@ -24,7 +25,12 @@ export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inf
   const contents = new Map<Value, readonly Dim[]>();
   const bind = (type: ValueType): ValueType =>
     type.shape
-      ? { ...type, shape: type.shape.map((dim) => (typeof dim === "string" ? (dims[dim] ?? dim) : dim)) }
+      ? {
+          ...type,
+          shape: type.shape.map((dim) =>
+            typeof dim === "string" ? (Object.hasOwn(dims, dim) ? dims[dim] : dim) : dim,
+          ),
+        }
       : type;
   for (const value of graph.values) {
     if (value.data) {
@@ -35,16 +41,15 @@ export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inf
   }
   for (const node of graph.sorted()) {
     const view = new NodeView(graph, node, { types, contents });
-    const inferred = node.domain === "" ? (shapeRules[node.op]?.(view) ?? []) : [];
+    const inferred = applyTo(node, () => ruleOf(shapeRules, node)?.(view) ?? []);
     node.outputs.forEach((value, index) => {
       if (!value) return;
       const declared = value.type && bind(value.type);
       const type = mergeTypes(inferred[index], declared);
-      // More axes than any runtime takes are no shape that could be worked with.
-      if (type) types.set(value, (type.shape?.length ?? 0) > maxRank ? { dtype: type.dtype } : type);
+      if (type) types.set(value, plausible(type));
     });
     const output = node.outputs[0];
-    const content = node.domain === "" && output ? contentOf(view) : undefined;
+    const content = output && applyTo(node, () => contentOf(view));
     if (output && content && content.length <= contentLimit) contents.set(output, content);
   }
   return { types, contents };
@@ -59,6 +64,16 @@ function mergeTypes(inferred: ValueType | undefined, declared: ValueType | undef
   return { dtype: inferred.dtype, shape: shape.map((dim, axis) => mergeDim(dim, declared.shape?.[axis])) };
 }
 
+/** Without sizes that cannot be (a negative pad larger than its axis), and without a rank that no runtime takes. */
+function plausible({ dtype, shape }: ValueType): ValueType {
+  if (!shape || shape.length > maxRank) return { dtype };
+  return { dtype, shape: shape.map((dim) => (isSize(dim) ? dim : undefined)) };
+}
+
+function isSize(dim: Dim): boolean {
+  return typeof dim !== "number" || (Number.isSafeInteger(dim) && dim >= 0);
+}
+
 function smallContent(value: Value): readonly number[] | undefined {
   const { data } = value;
   if (!data || (data.dtype !== "int64" && data.dtype !== "int32") || data.shape.length > 1) return undefined;
@@ -67,8 +82,8 @@ function smallContent(value: Value): readonly number[] | undefined {
 }
 
 function contentOf(view: NodeView): readonly Dim[] | undefined {
-  const { attributes, op } = view.node;
-  if (op !== "Constant") return contentRules[op]?.(view);
+  const { attributes, domain, op } = view.node;
+  if (op !== "Constant" || domain !== "") return ruleOf(contentRules, view.node)?.(view);
   const whole = attributes.get("value");
   if (whole?.kind === "tensor") {
     return smallContent({ name: "", type: undefined, data: whole.value });

@@ -1,5 +1,6 @@
 import type { Dim, ValueType } from "../graph/graph.ts";
 import { type DataType, dataTypes } from "../graph/tensor.ts";
+import { maxRank } from "../io/element-types.ts";
 import { frontAxis, intAttribute, intsAttribute, stringAttribute } from "../ops/attributes.ts";
 import { binaryOps, comparisonOps, globalPoolOps, reduceOps, unaryOps } from "../ops/families.ts";
 import { slidOutput, transposedOutput, windowOf } from "../ops/window.ts";
@@ -96,7 +97,8 @@ const reshape: ShapeRule = like((view) => {
   const target = view.content(1) ?? intsAttribute(view.node, "shape");
   if (!target) {
     const rank = view.shape(1)?.[0];
-    return typeof rank === "number" ? Array.from({ length: rank }, () => undefined) : undefined;
+    const known = typeof rank === "number" && rank <= maxRank;
+    return known ? Array.from({ length: rank }, () => undefined) : undefined;
   }
   const copies = intAttribute(view.node, "allowzero", 0) === 0;
   const shape = target.map((dim, axis) => (dim === 0 && copies ? x?.[axis] : dim));

@@ -1,7 +1,8 @@
-import type { Coupling } from "../coupling/analyse.ts";
+import { type Coupling, maxAxisSize } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import type { Value } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
+import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { fixedData } from "./normalise.ts";
 import { isNumeric, SliceContext, type SliceConstants, type SliceSource } from "./slice-context.ts";
 import { sliceRules } from "./slice-rules.ts";
@@ -31,12 +32,13 @@ export function sliceConstants(coupling: Coupling): SliceSource {
   function compute(value: Value, axis: number): SliceConstants | undefined {
     const type = inference.types.get(value);
     const size = type?.shape?.[axis];
-    if (typeof size !== "number") return undefined;
+    if (typeof size !== "number" || size > maxAxisSize) return undefined;
     const data = fixedData(graph, value);
     if (data) return isNumeric(data) ? uniformSlices(readNumbers(data), data.shape, axis) : undefined;
     const node = graph.producer(value);
-    if (!node || node.domain !== "" || node.outputs[0] !== value) return undefined;
-    const found = sliceRules[node.op]?.(new SliceContext(node, source), axis);
+    if (node?.outputs[0] !== value) return undefined;
+    const rule = ruleOf(sliceRules, node);
+    const found = rule && applyTo(node, () => rule(new SliceContext(node, source), axis));
     if (!found || found.every((number) => Number.isNaN(number))) return undefined;
     // Infinity and overflow are no constants to fold.
     return found.map((number) => (Number.isFinite(number) ? round(number, type?.dtype) : Number.NaN));

@@ -5,8 +5,9 @@ import type { Tensor } from "../graph/tensor.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { factorsOf } from "../infer/dims.ts";
 import { NodeView } from "../infer/view.ts";
-import { elementBits, elementCount } from "../io/element-types.ts";
+import { byteLengthOf, elementCount } from "../io/element-types.ts";
 import { intAttribute } from "../ops/attributes.ts";
+import { applyTo, ruleOf } from "../ops/rule-of.ts";
 
 /** Cost of one node. */
 export interface NodeCost extends LayerCost {
@@ -73,10 +74,13 @@ export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> 
       parameters += elementCount(value.data.shape);
     }
     const view = new NodeView(graph, node, inference);
-    const macs = node.domain === "" ? (macRules[node.op]?.(view, size) ?? 0) : 0;
+    const macs = applyTo(node, () => ruleOf(macRules, node)?.(view, size) ?? 0);
     return { layer: nodeName(node), op: node.op, parameters, macs };
   });
-  const bytes = graph.initializers.reduce((total, { data }) => total + byteCount(data!), 0);
+  const bytes = graph.initializers.reduce(
+    (total, { data }) => total + byteLengthOf(data!.dtype, data!.shape),
+    0,
+  );
   return { ...modelCost(layers), layers, bytes, assumed: [...assumed] };
 }
 
@@ -84,8 +88,4 @@ export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> 
 function isWeight({ dtype, shape }: Tensor): boolean {
   const shapes = dtype === "int64" || dtype === "int32" || dtype === "bool" || dtype === "string";
   return !shapes && shape.length > 0;
-}
-
-function byteCount({ dtype, shape, bytes }: Tensor): number {
-  return dtype === "string" ? bytes.length : Math.ceil((elementCount(shape) * elementBits[dtype]) / 8);
 }

@@ -10,6 +10,7 @@ import { Space } from "../coupling/space.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { intAttribute } from "../ops/attributes.ts";
+import { applyTo } from "../ops/rule-of.ts";
 import { featureAxes, sourceInput } from "../prune/feature-inputs.ts";
 import { fingerprintOfNormal } from "../prune/mask.ts";
 import { fixedData, normalise } from "../prune/normalise.ts";
@@ -54,7 +55,7 @@ export function findSites(graph: Graph): Site[] {
   };
   const seen = new Set<string>();
   for (const node of coupling.nodes) {
-    for (const place of placesOf(coupling, node)) {
+    for (const place of applyTo(node, () => placesOf(coupling, node))) {
       const key = `${place.weight.name} ${place.axis}`;
       if (seen.has(key)) continue; // a tied weight is one site
       seen.add(key);
@@ -76,7 +77,7 @@ function placesOf(coupling: Coupling, node: Node): Place[] {
   const weight = node.inputs[1];
   const data = weight && fixedData(graph, weight);
   const axis = data && outputAxis(node, data.shape.length);
-  if (axis === undefined) return [];
+  if (axis === undefined || axis >= data!.shape.length) return [];
   const kind = node.op.startsWith("Conv") ? "filters" : "neurons";
   const outputs: Place = { kind, node, weight: weight!, axis };
   const features = featurePlace(coupling, node, weight!);

@@ -36,7 +36,7 @@ export function randomInputs(
 function sizeOf(dim: Dim, dims: Readonly<Record<string, number>>, fallback: number): number {
   if (dim === undefined) return fallback;
   if (typeof dim === "number" || /^\d+$/.test(dim)) return Number(dim);
-  if (dims[dim] !== undefined) return dims[dim];
+  if (Object.hasOwn(dims, dim)) return dims[dim]!;
   const terms = dim.split(" + ");
   // Caches start empty, so that `total` sizes which the file does not spell out as sums still fit.
   if (terms.length === 1) return dim.startsWith("past") ? 0 : fallback;
