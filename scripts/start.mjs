@@ -15,7 +15,7 @@ const { printDocument, reportPage } = await import("@dgate/cli");
 const folder = join(root, "runs/digits");
 /** The same for every training: data, network, steps, optimiser, schedule. */
 const common = ["--data", "digits", "--arch", "lenet-300-100", "--backend", "wasm", "--epochs", "16"];
-const gating = ["--no-dense", "--lambda", "2e-3", "--sites", "neurons,inputs", "--init", "ones"];
+const gating = ["--no-dense", "--lambda", "3e-3", "--sites", "neurons,inputs", "--init", "ones"];
 const trainings = [
   { name: "dense", args: ["--method", "dense"] },
   ...[2, 3, 4].map((depth) => ({ name: `D = ${depth}`, args: ["--depth", String(depth), ...gating] })),
