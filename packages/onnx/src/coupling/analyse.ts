@@ -7,7 +7,7 @@ import { axisRules } from "./axis-rules.ts";
 import { Space } from "./space.ts";
 
 /** Longer axes are not looked at index by index: a hostile pad or size makes billions of them. */
-export const maxAxisSize = 2 ** 24;
+export const maxAxisSize: number = 2 ** 24;
 
 /** Where a leaf space occurs in an axis: index g of the leaf is at offset + g·stride + Σ_l k_l·loops_l.stride, all k_l. */
 export interface Occurrence {
