@@ -5,8 +5,7 @@ import * as tf from "@tensorflow/tfjs";
 declare const DGATE_TFJS_VERSION: string | undefined;
 
 /** Version of this package; 0.0.0 where its sources run unbuilt. */
-export const packageVersion: string =
-  typeof DGATE_TFJS_VERSION === "string" ? DGATE_TFJS_VERSION : "0.0.0";
+export const packageVersion: string = typeof DGATE_TFJS_VERSION === "string" ? DGATE_TFJS_VERSION : "0.0.0";
 
 /** What the exported file says about its origin. IR version 8 goes with opset 17. */
 export function modelInfo(modelName: string): ModelInfo {

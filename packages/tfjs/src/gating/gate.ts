@@ -1,9 +1,11 @@
-import { DgateError } from "@dgate/core";
+import { DgateError, type InitialScheme } from "@dgate/core";
 import * as tf from "@tensorflow/tfjs";
 import { Gated, gatedLayers } from "./gated-layer.ts";
 import { configOf, editLayers, type LayerEntry, leafLayers, modelFrom } from "./model-config.ts";
 import type { GateOptions, SiteRule, SiteSettings } from "./rules.ts";
 import { type GatedSpec, selectSites } from "./select-sites.ts";
+
+const initialisations: readonly InitialScheme[] = ["balanced", "ones", "variance-matched"];
 
 /**
  * A gated copy of a model: `w_j = ω_j · Π_d γ_{j,d}` for the groups of every site (neurons, filters, …), with the
@@ -16,6 +18,12 @@ import { type GatedSpec, selectSites } from "./select-sites.ts";
  */
 export function gate(model: tf.LayersModel, options: GateOptions = {}): tf.LayersModel {
   const { rules = [], initialisation = "balanced", seed = 0, ...settings } = options;
+  if (!initialisations.includes(initialisation)) {
+    throw new DgateError(
+      "OPTION",
+      `gate: initialisation is "${initialisation}", expected ${initialisations.join(", ")}.`,
+    );
+  }
   const gated = withSites("gate", model, settings, rules, "gates");
   for (const layer of gatedLayers(gated)) layer.gated.initialise(initialisation, seed);
   return gated;

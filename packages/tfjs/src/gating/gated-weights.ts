@@ -195,7 +195,8 @@ function memberGroups({ kind, members }: SiteSpec, layer: string, primaries: Pri
     if (!shape?.every((size) => size !== null)) {
       throw new DgateError(
         "GROUP",
-        `layer "${layer}": site ${kind} needs the weight "${weight}", which is not there.`,
+        `layer "${layer}": site ${kind} needs the weight "${weight}", which the layer is configured to lack; ` +
+          `give it one, or leave it out with the rule { layer: "${layer}", site: "none" }.`,
       );
     }
     return { name: weight, shape, layout: layoutOf(axis, blockSize) };

@@ -35,8 +35,13 @@ export interface GateOptions extends SiteSettings {
   readonly seed?: number;
 }
 
-/** Refuses depths and λ out of range; `where` names the option. */
-export function checkSettings(where: string, { depth, lambda }: SiteSettings): void {
+/** Refuses depths and λ out of range, and settings that are none; `where` names the option. */
+export function checkSettings(where: string, settings: SiteSettings, known: readonly string[]): void {
+  const { depth, lambda } = settings;
+  const stranger = Object.keys(settings).find((key) => !known.includes(key));
+  if (stranger !== undefined) {
+    throw new DgateError("OPTION", `${where}: there is no "${stranger}", expected ${known.join(", ")}.`);
+  }
   if (depth !== undefined && !(Number.isSafeInteger(depth) && depth >= 2)) {
     throw new DgateError(
       "OPTION",
@@ -45,6 +50,10 @@ export function checkSettings(where: string, { depth, lambda }: SiteSettings): v
   }
   if (lambda !== undefined) checkLambda(where, lambda);
 }
+
+/** The keys of `SiteSettings` and of `SiteRule`. */
+export const settingKeys: readonly string[] = ["depth", "lambda", "bias", "weights"];
+export const ruleKeys: readonly string[] = ["layer", "type", "site", ...settingKeys];
 
 /** Refuses a λ that is negative, NaN or infinite. */
 export function checkLambda(where: string, lambda: number): void {

@@ -283,6 +283,34 @@ describe("gate refuses", () => {
       "UNSUPPORTED",
       /kernelConstraint of layer "a"/,
     ],
+    ["a misspelt option", mlp, { lamda: 1 } as GateOptions, "OPTION", /no "lamda", expected depth, lambda/],
+    [
+      "a misspelt key of a rule",
+      mlp,
+      { rules: [{ name: "first" } as object] },
+      "OPTION",
+      /rules\[0\]: .*layer, type/,
+    ],
+    [
+      "an initialisation that is none",
+      mlp,
+      { initialisation: "one" as "ones" },
+      "OPTION",
+      /"one", expected balanced, ones, variance-matched/,
+    ],
+    [
+      "the scale of a normalisation without one",
+      () =>
+        tf.sequential({
+          layers: [
+            layers.batchNormalization({ scale: false, inputShape: [3], name: "bn" }),
+            layers.dense({ units: 1 }),
+          ],
+        }),
+      { rules: [{ layer: "bn", site: "scale" }] },
+      "GROUP",
+      /"bn": .*"gamma".*site: "none"/,
+    ],
     ["a gated model", () => gate(mlp()), {}, "OPTION", /gated already/],
     ["a model without layers", () => tf.sequential(), {}, "SHAPE", /inputShape/],
     [

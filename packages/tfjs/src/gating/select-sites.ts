@@ -15,7 +15,16 @@ import {
   nestedConfig,
   outputNames,
 } from "./model-config.ts";
-import { checkSettings, describeRule, kindsOf, matches, type SiteRule, type SiteSettings } from "./rules.ts";
+import {
+  checkSettings,
+  describeRule,
+  kindsOf,
+  matches,
+  ruleKeys,
+  settingKeys,
+  type SiteRule,
+  type SiteSettings,
+} from "./rules.ts";
 import type { SiteKind, WeightName } from "./site.ts";
 import { Wiring } from "./wiring.ts";
 
@@ -60,8 +69,8 @@ export function selectSites(
   rules: readonly SiteRule[],
   method: GatedSpec["method"],
 ): Map<string, GatedSpec> {
-  checkSettings("gate", options);
-  rules.forEach((rule, i) => checkSettings(`gate: rules[${i}]`, rule));
+  checkSettings("gate", options, settingKeys);
+  rules.forEach((rule, i) => checkSettings(`gate: rules[${i}]`, rule, ruleKeys));
   const selection = new Selection(options, rules, method);
   selection.visit(config, { prefix: "", final: true, calls: 1 });
   return selection.finish(config);

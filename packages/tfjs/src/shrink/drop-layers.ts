@@ -101,6 +101,8 @@ class Branches {
     if (known) return known;
     const entry = this.#entries.get(name);
     if (!entry) throw new Error(`unreachable: layer ${name} is not in its config`);
+    // A shared layer may be called on what it made itself: until more is known, it is there.
+    this.#fates.set(name, { kind: "there" });
     const fate = this.#decide(entry);
     this.#fates.set(name, fate);
     return fate;

@@ -305,6 +305,19 @@ const networks: Record<string, { build: () => tf.LayersModel; options?: GateOpti
       return model([a, b], on(l.dense({ units: 3 }), joined));
     },
   },
+  "a nested model that is called twice": {
+    build: () => {
+      const x = input([6]);
+      const body = tf.sequential({
+        name: "body",
+        layers: [
+          l.dense({ units: 9, inputShape: [6], activation: "sigmoid", name: "wide" }),
+          l.dense({ units: 6, activation: "relu", name: "narrow" }),
+        ],
+      });
+      return model(x, on(l.dense({ units: 2 }), on(body, on(body, x))));
+    },
+  },
   "a nested model": {
     build: () => {
       const x = input([6]);
