@@ -1,7 +1,7 @@
 /** A point of a stroke: x to the right, y down, the digit's box is [0, 1] × [0, 1]. */
 export type Point = readonly [number, number];
 /** Points that the pen passes through smoothly. A corner is where one stroke ends and the next begins. */
-export type Stroke = readonly Point[];
+type Stroke = readonly Point[];
 /** One way of writing a digit. */
 export type Skeleton = readonly Stroke[];
 

@@ -72,13 +72,14 @@ test("group norms are those of the collapsed weights", async () => {
   expect([...norms.keys()]).toEqual(["a.neurons", "b.neurons"]);
 });
 
-test("fit reports the penalty as part of the loss", async () => {
+test("fit reports the penalty as part of the loss, and validates without it", async () => {
   const gated = gate(network(), { lambda: 0.5 });
   gated.compile({ optimizer: tf.train.sgd(0), loss: "meanSquaredError" });
   const [x, y] = [tf.randomNormal([6, 3], 0, 1, "float32", 1), tf.randomNormal([6, 2], 0, 1, "float32", 2)];
-  const { history } = await gated.fit(x, y, { epochs: 1, batchSize: 6 });
+  const { history } = await gated.fit(x, y, { epochs: 1, batchSize: 6, validationData: [x, y] });
   const data = scalar(tf.losses.meanSquaredError(y, gated.predict(x) as tf.Tensor));
   expect(history["loss"]![0]).toBeCloseTo(data + scalar(penalty(gated)), 4);
+  expect(history["val_loss"]![0]).toBeCloseTo(data, 4);
 });
 
 test("a custom loop with penalty() takes the step that fit takes", async () => {
