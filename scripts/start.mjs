@@ -17,8 +17,12 @@ const folder = join(root, "runs/digits");
 const common = ["--data", "digits", "--arch", "lenet-300-100", "--backend", "wasm", "--epochs", "16"];
 const gating = ["--no-dense", "--lambda", "3e-3", "--sites", "neurons,inputs", "--init", "ones"];
 const trainings = [
-  { name: "dense", args: ["--method", "dense"] },
-  ...[2, 3, 4].map((depth) => ({ name: `D = ${depth}`, args: ["--depth", String(depth), ...gating] })),
+  { name: "dense", args: ["--method", "dense"], out: join(folder, "dense") },
+  ...[2, 3, 4].map((depth) => ({
+    name: `D = ${depth}`,
+    args: ["--depth", String(depth), ...gating],
+    out: join(folder, `d${depth}`),
+  })),
 ];
 
 const children = new Set();
@@ -32,17 +36,40 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
 
 mkdirSync(folder, { recursive: true });
 console.error(`training on ${Math.min(2, availableParallelism())} cores; a dense network and D = 2, 3, 4`);
-const [dense, ...runs] = await inPool(trainings, Math.min(2, availableParallelism()));
-const comparison = {
-  dense,
-  runs: runs.map((run) => ({ ...run, accuracy: { ...run.accuracy, dense: dense.accuracy.dense } })),
-};
+const [dense, ...trained] = await inPool(trainings, Math.min(2, availableParallelism()));
+console.error("measuring all four side by side");
+const latencies = await dgate("bench", [
+  "bench",
+  ...trainings.map(({ out }) => join(out, "model.onnx")),
+  "--json",
+]);
+const comparison = { dense, runs: trained.map(completed) };
 write("report.json", printDocument(comparison));
 write("report.html", reportPage(comparison));
 // The model to look at first is that of D = 3.
 copyFileSync(join(folder, "d3/model.onnx"), join(folder, "model.onnx.tmp"));
 renameSync(join(folder, "model.onnx.tmp"), join(folder, "model.onnx"));
 console.log(summary(comparison));
+
+/** A run with the baseline's accuracy, and with latencies that were measured when no training was under way. */
+function completed(run, i) {
+  const [first, pruned] = [latencies.models[0], latencies.models[i + 1]];
+  return {
+    ...run,
+    accuracy: { ...run.accuracy, dense: dense.accuracy.dense },
+    latency: {
+      ...run.latency,
+      batch: latencies.batch,
+      dense: figuresOf(first),
+      pruned: figuresOf(pruned),
+      speedup: Math.round((100 * first.medianMs) / pruned.medianMs) / 100,
+    },
+  };
+}
+
+function figuresOf({ medianMs, p95Ms }) {
+  return { medianMs, p95Ms };
+}
 
 /** Runs the trainings, so many at a time, in order. */
 async function inPool(jobs, size) {
@@ -58,19 +85,14 @@ async function inPool(jobs, size) {
   return results;
 }
 
-/** One training in its own process; its lines go to stderr behind its name. */
-function trainIn({ name, args }) {
-  const out = join(folder, name.replace("D = ", "d"));
-  const command = [
-    join(root, "packages/cli/bin/dgate.mjs"),
-    "train",
-    ...common,
-    ...args,
-    "-o",
-    out,
-    "--force",
-    "--json",
-  ];
+/** One training in its own process. */
+function trainIn({ name, args, out }) {
+  return dgate(name, ["train", ...common, ...args, "-o", out, "--force", "--json"]);
+}
+
+/** Runs the command in a child process; its lines go to stderr behind a name. Gives its JSON document. */
+function dgate(name, args) {
+  const command = [join(root, "packages/cli/bin/dgate.mjs"), ...args];
   const child = spawn(process.execPath, command, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
   children.add(child);
   let document = "";
@@ -84,7 +106,7 @@ function trainIn({ name, args }) {
     child.on("close", (code) => {
       children.delete(child);
       if (code === 0) return resolve(JSON.parse(document));
-      console.error(`npm start: the training of ${name} ended with code ${code}; its lines are above.`);
+      console.error(`npm start: ${name} ended with code ${code}; its lines are above.`);
       for (const other of children) other.kill();
       process.exit(code ?? 1);
     });
@@ -105,7 +127,7 @@ function row(name, run, latencyMs) {
   return [
     name,
     percent(run.accuracy.pruned ?? run.accuracy.dense),
-    `${run.groups.active} of ${run.groups.total}`,
+    run.groups.total > 0 ? `${run.groups.active} of ${run.groups.total}` : "all",
     run.parameters.toLocaleString("en"),
     run.macs.toLocaleString("en"),
     `${(run.after.bytes / 1000).toFixed(0)} kB`,
