@@ -88,7 +88,10 @@ function randomFeeds(graph: Graph, batch: number, seed: number): Feeds {
     }
     const length = shape.reduce((a, b) => a * b, 1);
     const draw = /float/.test(type.dtype) ? () => random.normal() : () => random.integer(2);
-    feeds[name] = { dtype: type.dtype, shape, data: Array.from({ length }, draw) };
+    // In the runtime's own form: a plain array would be converted anew in every timed run.
+    const data =
+      type.dtype === "float32" ? Float32Array.from({ length }, draw) : Array.from({ length }, draw);
+    feeds[name] = { dtype: type.dtype, shape, data };
   }
   return feeds;
 }
