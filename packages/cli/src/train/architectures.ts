@@ -15,7 +15,7 @@ export interface Architecture {
 
 /** Hidden layers by the value of `--arch`. */
 const architectures: Readonly<Record<string, Architecture>> = {
-  "lenet-300-100": mlp([300, 100]),
+  "lenet-300-100": mlp([300, 100], fanInUniform),
   "lenet-5": {
     input: "image",
     sites: ["filters", "neurons"],
@@ -47,16 +47,16 @@ export function architecture(name: string): Architecture {
   throw new DgateError("OPTION", `--arch ${name}: expected ${archNames}.`);
 }
 
-function mlp(widths: readonly number[]): Architecture {
+function mlp(widths: readonly number[], start: Start = heNormal): Architecture {
   return {
     input: "flat",
     sites: ["neurons"],
-    hidden: (seed) => widths.map((units, i) => dense(`hidden${i + 1}`, units, seed())),
+    hidden: (seed) => widths.map((units, i) => dense(`hidden${i + 1}`, units, seed(), start)),
   };
 }
 
-function dense(name: string, units: number, seed: number): tf.layers.Layer {
-  const kernelInitializer = fanInUniform(seed);
+function dense(name: string, units: number, seed: number, start: Start = heNormal): tf.layers.Layer {
+  const kernelInitializer = start(seed);
   return tf.layers.dense({ name, units, activation: "relu", kernelInitializer });
 }
 
@@ -66,12 +66,20 @@ function convolution(
   padding: "same" | "valid",
   seed: number,
 ): tf.layers.Layer {
-  const kernelInitializer = fanInUniform(seed);
+  const kernelInitializer = heNormal(seed);
   return tf.layers.conv2d({ name, filters, kernelSize: 5, padding, activation: "relu", kernelInitializer });
 }
 
-/** Uniform in ±1/√(inputs of a unit), the usual start of the LeNets in the pruning literature. */
-function fanInUniform(seed: number): ReturnType<typeof tf.initializers.varianceScaling> {
+/** How kernels are drawn. */
+type Start = (seed: number) => ReturnType<typeof tf.initializers.heNormal>;
+
+/** Keeps the variance through ReLU layers: small networks and short trainings need the signal. */
+function heNormal(seed: number): ReturnType<Start> {
+  return tf.initializers.heNormal({ seed });
+}
+
+/** Uniform in ±1/√(inputs of a unit), the usual start of LeNet-300-100 in the pruning literature. */
+function fanInUniform(seed: number): ReturnType<Start> {
   return tf.initializers.varianceScaling({ scale: 1 / 3, mode: "fanIn", distribution: "uniform", seed });
 }
 
