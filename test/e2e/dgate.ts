@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The repository. */
-export const root: string = join(dirname(fileURLToPath(import.meta.url)), "../..");
+const root: string = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 /** The command as `npx dgate` runs it: built. */
 const command = join(root, "packages/cli/bin/dgate.mjs");

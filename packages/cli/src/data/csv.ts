@@ -11,7 +11,7 @@ export interface Table {
   readonly target: TableTarget;
 }
 
-export type TableTarget =
+type TableTarget =
   | { readonly kind: "classification"; readonly classNames: readonly string[]; readonly values: Float64Array }
   | { readonly kind: "regression"; readonly values: Float64Array };
 

@@ -15,7 +15,7 @@ export interface FetchOptions {
 }
 
 /** Where downloads are kept: `$XDG_CACHE_HOME/dgate`, else `~/.cache/dgate`. */
-export function cacheFolder(): string {
+function cacheFolder(): string {
   return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "dgate");
 }
 

@@ -95,7 +95,7 @@ async function localOrFetched(file: RemoteFile, folder: string, options: FetchOp
  *
  * @throws DgateError `IO` when DGATE_DATA names no folder
  */
-export function dataFolders(): string[] {
+function dataFolders(): string[] {
   const given = process.env["DGATE_DATA"];
   if (given) {
     if (existsSync(given)) return [given];

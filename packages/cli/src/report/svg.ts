@@ -40,7 +40,7 @@ function drawSvg(option: EChartsOption, width: number, height: number): string {
 }
 
 /** Labels of a logarithmic axis: 0.01, 10⁻⁴. */
-export function powerLabel(value: number): string {
+function powerLabel(value: number): string {
   if (value >= 0.01 && value <= 1000) return String(Number(value.toPrecision(3)));
   const exponent = String(Math.round(Math.log10(value)));
   return `10${exponent.replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹".charAt(Number(digit)))}`;

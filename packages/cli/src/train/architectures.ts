@@ -32,7 +32,7 @@ const architectures: Readonly<Record<string, Architecture>> = {
 };
 
 /** What `--arch` takes, for messages. */
-export const archNames = "lenet-300-100, lenet-5, mlp (64-32) or mlp:WIDTH-WIDTH-…";
+const archNames = "lenet-300-100, lenet-5, mlp (64-32) or mlp:WIDTH-WIDTH-…";
 
 /**
  * The architecture that `--arch` names; `mlp:128-64` is a multilayer perceptron of these hidden widths.

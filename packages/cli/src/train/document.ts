@@ -101,7 +101,7 @@ export interface EpochRecord {
   readonly sites: readonly EpochSite[];
 }
 
-export interface EpochSite {
+interface EpochSite {
   readonly site: string;
   readonly active: number;
   readonly smooth: number;

@@ -30,7 +30,7 @@ export async function train(request: TrainRequest, context: Context): Promise<Tr
 }
 
 /** A document that lacks what is known last, and the model's file. */
-export interface Trained {
+interface Trained {
   readonly document: Omit<TrainDocument, "seconds">;
   readonly onnx: Uint8Array;
 }
