@@ -98,7 +98,9 @@ export function imagesFromIdx(
       `${names[1]}: label ${classOf[wrong]} at ${wrong} is not below ${classes}; is it the label file?`,
     );
   }
-  const scaled = Float32Array.from(pixels, (value) => value / 255);
+  const scaled = new Float32Array(pixels.length);
+  // A loop: Float32Array.from with a function takes many seconds for MNIST's 47 million pixels.
+  for (let i = 0; i < pixels.length; i++) scaled[i] = pixels[i]! / 255;
   return { images: scaled, labels: classOf, count, height, width, channels: 1, classes };
 }
 
