@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type BrowserContext, chromium } from "playwright-core";
 
 /** The browser of the tests: DGATE_CHROMIUM, else where Debian and Ubuntu put it. */
-export const chromiumPath: string = process.env.DGATE_CHROMIUM ?? "/usr/bin/chromium";
+const chromiumPath: string = process.env.DGATE_CHROMIUM ?? "/usr/bin/chromium";
 
 /** Whether there is a browser; says in one line what to install if not. */
 export function hasChromium(): boolean {
