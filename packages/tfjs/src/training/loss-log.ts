@@ -58,7 +58,7 @@ export function diverged(optimizer: tf.Optimizer, loss: number, epoch: number, b
   return new DgateError(
     "DIVERGED",
     `training: the loss is ${loss} at epoch ${epoch + 1}, step ${batch + 1}. Most likely the learning rate` +
-      `${rate === undefined ? "" : ` (${rate})`} is too high: halve it, or warm it up over the first epochs, ` +
-      `which depth 3 and more need.`,
+      `${rate === undefined ? "" : ` (${rate})`} is too high (halve it, or warm it up over the first epochs, ` +
+      `which depth 3 and more need), or the penalty's λ is too large: learning rate times λ must stay well below 1.`,
   );
 }
