@@ -8,7 +8,7 @@ import type { DataType } from "../graph/tensor.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { writeModel } from "../io/write.ts";
 import { openRunner } from "./open-runner.ts";
-import { importOrt, type OrtModule } from "./ort-module.ts";
+import { importFirstOrt, importOrt, type OrtModule } from "./ort-module.ts";
 import { constantOf, numbersOf } from "./run-tensor.ts";
 
 const x = tensorOf("float32", [2, 4], [1, -2, 3, -4, 0.5, 0.25, -0.125, 8]);
@@ -106,6 +106,21 @@ test("a missing runtime is named with the install line", async () => {
   await expect(importOrt(name, () => import(/* @vite-ignore */ name))).rejects.toMatchObject({
     code: "MISSING_PACKAGE",
     message: `${name} is not installed; install it with: npm install ${name}`,
+  });
+});
+
+test("with no runtime named, the one that is installed is taken; without any, all install lines are given", async () => {
+  const absent = (name: string) => ({ name, load: () => import(/* @vite-ignore */ name) });
+  const web = { runtime: "web", name: "onnxruntime-web", load: () => import("onnxruntime-web") } as const;
+  const missing = { runtime: "node", ...absent("onnxruntime-nowhere") } as const;
+  const found = await importFirstOrt([missing, web]);
+  expect(found.runtime).toBe("web");
+  expect(found.ort.InferenceSession).toBeDefined();
+  await expect(
+    importFirstOrt([missing, { runtime: "web", ...absent("onnxruntime-elsewhere") }]),
+  ).rejects.toMatchObject({
+    code: "MISSING_PACKAGE",
+    message: expect.stringMatching(/npm install onnxruntime-nowhere, or .*npm install onnxruntime-elsewhere/),
   });
 });
 

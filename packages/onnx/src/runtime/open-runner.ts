@@ -3,8 +3,9 @@ import type { Dim } from "../graph/graph.ts";
 import type { DataType } from "../graph/tensor.ts";
 import {
   firstLine,
-  importOrt,
+  importFirstOrt,
   isNode,
+  type OrtCandidate,
   type OrtModule,
   type OrtSession,
   type OrtSessionOptions,
@@ -35,7 +36,10 @@ export interface Runner {
 
 /** Options of `openRunner`. */
 export interface RunnerOptions {
-  /** `node`: onnxruntime-node; `web`: onnxruntime-web's WASM, in Node too. By default `node` where there is Node. */
+  /**
+   * `node`: onnxruntime-node; `web`: onnxruntime-web's WASM, in Node too. By default the one that is installed, in Node
+   * onnxruntime-node first.
+   */
   readonly runtime?: "node" | "web";
   /** Threads of one run. The web runtime fixes them at the first model of a process. */
   readonly threads?: number;
@@ -50,11 +54,14 @@ export interface RunnerOptions {
  * @throws DgateError `MISSING_PACKAGE` if the runtime is not installed, `FORMAT` if it refuses the model.
  */
 export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {}): Promise<Runner> {
-  const { runtime = isNode() ? "node" : "web", threads = 1, session: more = {} } = options;
+  const { threads = 1, session: more = {} } = options;
   if (!Number.isInteger(threads) || threads < 1) {
     throw new DgateError("OPTION", `openRunner: threads must be an integer ≥ 1, got ${threads}.`);
   }
-  const ort = runtime === "node" ? await importNodeOrt() : await importWebOrt();
+  if (!["node", "web", undefined].includes(options.runtime)) {
+    throw new DgateError("OPTION", `openRunner: runtime must be "node" or "web", got ${options.runtime}.`);
+  }
+  const { runtime, ort } = await importFirstOrt(candidates(options.runtime));
   if (runtime === "web") ort.env.wasm.numThreads = threads;
   const session = await createSession(ort, bytes, {
     executionProviders: [runtime === "node" ? "cpu" : "wasm"],
@@ -70,10 +77,16 @@ export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {})
 const nodePackage = "onnxruntime-node";
 const webPackage = "onnxruntime-web";
 
-const importNodeOrt = (): Promise<OrtModule> =>
-  importOrt(nodePackage, () => import(/* @vite-ignore */ nodePackage));
-const importWebOrt = (): Promise<OrtModule> =>
-  importOrt(webPackage, () => import(/* @vite-ignore */ webPackage));
+type Runtime = "node" | "web";
+
+function candidates(runtime: Runtime | undefined): readonly OrtCandidate<Runtime>[] {
+  const all: readonly OrtCandidate<Runtime>[] = [
+    { runtime: "node", name: nodePackage, load: () => import(/* @vite-ignore */ nodePackage) },
+    { runtime: "web", name: webPackage, load: () => import(/* @vite-ignore */ webPackage) },
+  ];
+  if (runtime) return all.filter((candidate) => candidate.runtime === runtime);
+  return isNode() ? all : all.slice(1);
+}
 
 let lastCreation: Promise<unknown> = Promise.resolve();
 

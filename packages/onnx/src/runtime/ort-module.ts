@@ -67,6 +67,36 @@ export async function importOrt(name: string, load: () => Promise<unknown>): Pro
   }
 }
 
+/** A runtime that may be installed. */
+export interface OrtCandidate<Name extends string> {
+  readonly runtime: Name;
+  readonly name: string;
+  readonly load: () => Promise<unknown>;
+}
+
+/**
+ * The first of several onnxruntime packages that is installed and loads.
+ * @throws DgateError `MISSING_PACKAGE` with the install line of each, if none does.
+ */
+export async function importFirstOrt<Name extends string>(
+  candidates: readonly OrtCandidate<Name>[],
+): Promise<{ readonly runtime: Name; readonly ort: OrtModule }> {
+  const failures: unknown[] = [];
+  for (const { runtime, name, load } of candidates) {
+    try {
+      return { runtime, ort: await importOrt(name, load) };
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length === 1) throw failures[0];
+  throw new DgateError(
+    "MISSING_PACKAGE",
+    `no onnxruntime to run the model in: ${failures.map((error) => (error as Error).message).join(", or ")}`,
+    { cause: failures[0] },
+  );
+}
+
 /** CommonJS packages come as `{ default: module }` from some loaders. */
 function unwrap(module: unknown): OrtModule {
   const found = module as OrtModule & { readonly default?: OrtModule }; // checked by the property reads below
@@ -75,5 +105,6 @@ function unwrap(module: unknown): OrtModule {
 
 /** The first line of a message: onnxruntime's errors carry whole stacks of C++. */
 export function firstLine(text: string): string {
-  return text.split("\n", 1)[0]!.slice(0, 300);
+  const line = text.split("\n", 1)[0]!;
+  return line.length > 300 ? `${line.slice(0, 300)}…` : line;
 }
