@@ -92,12 +92,37 @@ test("wrong feeds and models are refused with a typed error", async () => {
   const runner = await openRunner(writeModel(smallModel()));
   expect(await code(runner.run({}))).toBe("OPTION");
   expect(await code(runner.run({ x: { data: new Float32Array(3), shape: [2, 4] } }))).toBe("SHAPE");
-  expect(await code(runner.run({ x: { data: new Float32Array(6), shape: [2, 3] } }))).toBe("CHECK");
+  for (const [feed, got] of [
+    [{ data: new Float32Array(6), shape: [2, 3] }, "float32[2, 3]"],
+    [{ data: [1, 2, 3, 4] }, "float32[4]"],
+    [{ dtype: "float64", data: [1, 2, 3, 4], shape: [1, 4] }, "float64[1, 4]"],
+  ] as const) {
+    await expect(runner.run({ x: feed })).rejects.toMatchObject({
+      code: "SHAPE",
+      message: expect.stringContaining(`input "x" takes float32[batch, 4], got ${got}`),
+    });
+  }
+  await expect(runner.run({ x, z: x })).rejects.toMatchObject({
+    code: "OPTION",
+    message: expect.stringContaining('no input "z"; the model takes x float32[batch, 4], given are x, z'),
+  });
   expect(await code(runner.run({ x: { dtype: "float8e4m3fn", shape: [1], bytes: Uint8Array.of(0) } }))).toBe(
     "UNSUPPORTED",
   );
   expect(await code(openRunner(Uint8Array.of(1, 2, 3)))).toBe("FORMAT");
   expect(await code(openRunner(writeModel(smallModel()), { threads: 0 }))).toBe("OPTION");
+  await runner.dispose();
+});
+
+test("a run that the runtime fails says what was fed", async () => {
+  const graph = new Graph("sum");
+  const [a, b] = ["a", "b"].map((name) => graph.addInput(name, { dtype: "float32", shape: [undefined] }));
+  graph.addOutput(graph.addNode({ op: "Add", inputs: [a, b] }).outputs[0]!);
+  const runner = await openRunner(writeModel(graph));
+  await expect(runner.run({ a: { data: [1, 2] }, b: { data: [1, 2, 3] } })).rejects.toMatchObject({
+    code: "CHECK",
+    message: expect.stringMatching(/which takes a float32\[\?\], .* with a float32\[2\], b float32\[3\]: /),
+  });
   await runner.dispose();
 });
 

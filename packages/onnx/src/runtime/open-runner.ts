@@ -1,6 +1,7 @@
 import { DgateError } from "@dgate/core";
 import type { Dim } from "../graph/graph.ts";
 import type { DataType } from "../graph/tensor.ts";
+import { checkFeed, checkNames, printInput, printType } from "./check-feeds.ts";
 import {
   firstLine,
   importFirstOrt,
@@ -9,6 +10,7 @@ import {
   type OrtModule,
   type OrtSession,
   type OrtSessionOptions,
+  type OrtTensor,
 } from "./ort-module.ts";
 import { dataTypeNamed, type Feed, fromOrt, type RunTensor, toOrt } from "./run-tensor.ts";
 
@@ -21,13 +23,13 @@ export interface RunnerValue {
 
 /** A loaded model. Runs are done one after the other, in the order of the calls. */
 export interface Runner {
-  /** Those that must be fed; inputs with a default in the file may be fed too. */
+  /** Those that must be fed; inputs with a default in the file keep it. */
   readonly inputs: readonly RunnerValue[];
   readonly outputs: readonly RunnerValue[];
   /**
    * Runs the model once; outputs by name.
-   * @throws DgateError `OPTION` for a missing or unknown input, `SHAPE` or `DATA` for content that does not fit,
-   * `CHECK` if the runtime fails.
+   * @throws DgateError `OPTION` for a missing or unknown input, `SHAPE` for another shape or type than the input's, `DATA` for
+   * values that do not fit, `CHECK` if the runtime fails.
    */
   run(feeds: Readonly<Record<string, Feed>>): Promise<Record<string, RunTensor>>;
   /** Frees the runtime's memory; a second call does nothing. */
@@ -110,24 +112,31 @@ export async function createSession(
 export function runnerOf(ort: OrtModule, session: OrtSession): Runner {
   const inputs = describe(session.inputNames, session.inputMetadata);
   const outputs = describe(session.outputNames, session.outputMetadata);
-  const types = new Map(inputs.map(({ name, dtype }) => [name, dtype]));
   let last: Promise<unknown> = Promise.resolve();
   let released = false;
 
   const runOnce = async (feeds: Readonly<Record<string, Feed>>): Promise<Record<string, RunTensor>> => {
     if (released) throw new DgateError("OPTION", "run: the model was disposed; load it again.");
     checkNames(inputs, feeds);
-    const given = Object.entries(feeds).map(([name, feed]) => [
-      name,
-      toOrt(ort, name, feed, types.get(name)),
-    ]);
+    const given: Record<string, OrtTensor> = {};
+    for (const input of inputs) {
+      const tensor = toOrt(ort, input.name, feeds[input.name]!, input.dtype); // checkNames: it is there
+      checkFeed(input, tensor);
+      given[input.name] = tensor;
+    }
     try {
-      const results = await session.run(Object.fromEntries(given));
+      const results = await session.run(given);
       return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, fromOrt(name, value)]));
     } catch (cause) {
       if (cause instanceof DgateError) throw cause;
       const text = cause instanceof Error ? cause.message : String(cause);
-      throw new DgateError("CHECK", `onnxruntime cannot run the model: ${firstLine(text)}`, { cause });
+      const fed = Object.entries(given).map(([name, { type, dims }]) => `${name} ${printType(type, dims)}`);
+      throw new DgateError(
+        "CHECK",
+        `onnxruntime cannot run the model, which takes ${inputs.map(printInput).join(", ")}, ` +
+          `with ${fed.join(", ")}: ${firstLine(text)}`,
+        { cause },
+      );
     }
   };
 
@@ -157,15 +166,4 @@ function describe(names: readonly string[], infos: OrtSession["inputMetadata"]):
     const shape = info.shape?.map((dim) => (dim === "" || dim === -1 ? undefined : dim));
     return { name, dtype, ...(shape && { shape }) };
   });
-}
-
-function checkNames(inputs: readonly RunnerValue[], feeds: Readonly<Record<string, Feed>>): void {
-  const names = inputs.map(({ name }) => name);
-  const missing = names.find((name) => !Object.hasOwn(feeds, name));
-  if (missing !== undefined) {
-    throw new DgateError(
-      "OPTION",
-      `run: input "${missing}" is not fed; the model takes ${names.join(", ")}, given are ${Object.keys(feeds).join(", ") || "none"}.`,
-    );
-  }
 }

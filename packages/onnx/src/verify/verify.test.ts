@@ -61,6 +61,22 @@ test("models with other outputs are not compared", async () => {
   await expect(verify(model(), wider)).rejects.toThrow(/is \[1, 3\] in one model and \[1, 4\] in the other/);
 });
 
+test("models with other inputs are not run", async () => {
+  const other = (name: string, features: number): Graph => {
+    const net = new GraphBuilder();
+    return net.output(net.gemm("fc", net.input(name, ["batch", features]), [features, 3]));
+  };
+  for (const runtime of ["node", "web"] as const) {
+    await expect(verify(other("x", 13), other("x", 784), { runtime })).rejects.toMatchObject({
+      code: "SHAPE",
+      message: expect.stringContaining('"x": A takes float32[batch, 13], B takes float32[batch, 784]'),
+    });
+  }
+  await expect(verify(other("x", 5), other("z", 5))).rejects.toThrow(
+    /"x": A takes .*, B takes no such input/,
+  );
+});
+
 test("random token ids stay within the vocabulary, other integers are a mask", () => {
   const net = new GraphBuilder();
   const ids = net.input("ids", ["batch", 40], "int64");

@@ -5,7 +5,8 @@ import { readModel } from "../io/read.ts";
 import { gatherTensor } from "../io/tensor-data.ts";
 import { writeModel } from "../io/write.ts";
 import type { KeptInput } from "../prune/prune.ts";
-import { openRunner, type Runner } from "../runtime/open-runner.ts";
+import { printType, shapesFit } from "../runtime/check-feeds.ts";
+import { openRunner, type Runner, type RunnerValue } from "../runtime/open-runner.ts";
 import { numbersOf, type RunTensor } from "../runtime/run-tensor.ts";
 import { randomInputs } from "./random-inputs.ts";
 
@@ -43,7 +44,7 @@ export interface Verification {
  * Runs two models on the same inputs in onnxruntime and compares all outputs: a masked and a pruned one, say. Inputs are
  * random, made from the first model's own input types.
  *
- * @throws DgateError `CHECK` if the models do not have the same outputs or shapes, `FORMAT` if the runtime refuses one,
+ * @throws DgateError `SHAPE` if the models do not take the same inputs, `CHECK` if they do not have the same outputs or shapes, `FORMAT` if the runtime refuses one,
  * `OPTION` if there is nothing to run them on
  */
 export async function verify(
@@ -64,6 +65,7 @@ export async function verify(
   try {
     const b = await openRunner(bytesOf(second), options);
     try {
+      checkInputs(a.inputs, b.inputs, inputs);
       const comparison = new Comparison();
       for (let run = 0; run < runs; run++) {
         await compare(a, b, randomInputs(graph, random, dims, 1 + (run % 3)), inputs, comparison);
@@ -99,6 +101,24 @@ export async function prove(
 
 function bytesOf(model: Graph | Uint8Array): Uint8Array {
   return model instanceof Graph ? writeModel(model) : model;
+}
+
+/** Inputs of the same names, types and shapes, but for the features that the second model no longer takes. */
+function checkInputs(a: readonly RunnerValue[], b: readonly RunnerValue[], kept: readonly KeptInput[]): void {
+  for (const name of new Set([...a, ...b].map((value) => value.name))) {
+    const [first, second] = [a, b].map((values) => values.find((value) => value.name === name));
+    const cuts = kept.filter((input) => input.name === name && input.mode === "resize");
+    const expected = first?.shape?.map((dim, i) => cuts.find(({ axis }) => axis === i)?.kept.length ?? dim);
+    const typed = !first?.dtype || !second?.dtype || first.dtype === second.dtype;
+    if (first && second && typed && shapesFit(expected, second.shape)) continue;
+    const print = (value: RunnerValue | undefined): string =>
+      value ? printType(value.dtype, value.shape) : "no such input";
+    throw new DgateError(
+      "SHAPE",
+      `verify: input "${name}": A takes ${print(first)}, B takes ${print(second)}; compare models with the same ` +
+        `inputs, or give { inputs: report.inputs } if B was pruned with inputs: "resize".`,
+    );
+  }
 }
 
 async function compare(
