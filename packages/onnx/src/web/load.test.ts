@@ -110,7 +110,13 @@ describe("what cannot be loaded is refused with a typed error", () => {
     ["a file past the limit", "/small.onnx", { maxBytes: 100 }, "IO", /larger than 100 bytes/],
     ["no provider", "/small.onnx", { providers: [] }, "OPTION", /providers must name/],
     ["no threads", "/small.onnx", { threads: 0 }, "OPTION", /threads must be/],
-    ["unfit warm-up feeds", "/small.onnx", { warmUp: {} }, "FORMAT", /no provider takes the model.*not fed/],
+    [
+      "unfit warm-up feeds",
+      "/small.onnx",
+      { warmUp: {} },
+      "FORMAT",
+      /no provider takes http.*small.onnx .*not fed.*warmUp feeds that fit/,
+    ],
   ] as const)("%s", async (_, path, options, code, message) => {
     const failed = load(`${base}${path}`, options);
     await expect(failed).rejects.toMatchObject({ name: "DgateError", code });
@@ -119,6 +125,24 @@ describe("what cannot be loaded is refused with a typed error", () => {
 
   test("bytes that are no model", async () => {
     await expect(load(Uint8Array.of(1, 2, 3))).rejects.toMatchObject({ code: "FORMAT" });
+  });
+
+  test("a file that is cut off is named, with what to do", async () => {
+    const path = join(folder, "cut.onnx");
+    writeFileSync(path, Uint8Array.of(8, 8, 58, 100, 1, 2, 3));
+    await expect(load(path)).rejects.toMatchObject({
+      code: "FORMAT",
+      message: expect.stringMatching(/no provider takes .*cut\.onnx \(.*dgate inspect .*cut\.onnx\.$/),
+    });
+  });
+
+  test("a run with another shape is refused with what the input takes", async () => {
+    const model = await load(`${base}/small.onnx`);
+    await expect(model.run({ x: { data: [1, 2, 3], shape: [1, 3] } })).rejects.toMatchObject({
+      code: "SHAPE",
+      message: expect.stringContaining('input "x" takes float32[batch, 4], got float32[1, 3]'),
+    });
+    await model.dispose();
   });
 
   test("a cancelled load ends at once", async () => {

@@ -63,7 +63,12 @@ export async function load<Input extends string = string, Output extends string 
   const bytes = source instanceof Uint8Array ? source : await fetchModel(String(source), options);
   stopIfAborted(signal);
   onProgress?.({ phase: "start", loaded: bytes.length, total: bytes.length });
-  const started = await start(bytes, providers, options);
+  const started = await start(
+    bytes,
+    source instanceof Uint8Array ? "the model" : String(source),
+    providers,
+    options,
+  );
   const { runner } = started;
   if (signal?.aborted) {
     await runner.dispose();
@@ -98,11 +103,13 @@ interface Started {
 /** Opens the model with the first provider that takes it. */
 async function start(
   bytes: Uint8Array,
+  name: string,
   providers: readonly Provider[],
   options: LoadOptions,
 ): Promise<Started> {
   const notes: string[] = [];
   let last: unknown;
+  let refused = false;
   for (const provider of providers) {
     const obstacle = provider === "webgpu" ? await webgpuObstacle() : undefined;
     if (obstacle) {
@@ -127,9 +134,22 @@ async function start(
         throw error;
       notes.push(`${provider}: ${error instanceof Error ? error.message : String(error)}`);
       last = error;
+      refused ||= runner === undefined;
     }
   }
-  throw new DgateError("FORMAT", `load: no provider takes the model (${notes.join("; ")}).`, { cause: last });
+  throw new DgateError(
+    "FORMAT",
+    `load: no provider takes ${name} (${notes.join("; ")}); ${remedy(last, refused, name)}.`,
+    { cause: last },
+  );
+}
+
+/** The way out: providers that are not there, a file that none takes, or a warm-up that fails. */
+function remedy(last: unknown, refused: boolean, name: string): string {
+  if (last === undefined) return 'add "wasm" to providers';
+  if (!refused) return "give warmUp feeds that fit, or warmUp: false";
+  const file = name === "the model" ? "FILE" : name;
+  return `the file is damaged or not ONNX, or the options do not fit it; check it with: dgate inspect ${file}`;
 }
 
 function checkOptions({ providers = ["webgpu", "wasm"], threads }: LoadOptions): readonly Provider[] {
