@@ -134,8 +134,11 @@ test("a missing runtime is named with the install line", async () => {
   });
 });
 
+function absent(name: string): { name: string; load: () => Promise<unknown> } {
+  return { name, load: () => import(/* @vite-ignore */ name) };
+}
+
 test("with no runtime named, the one that is installed is taken; without any, all install lines are given", async () => {
-  const absent = (name: string) => ({ name, load: () => import(/* @vite-ignore */ name) });
   const web = { runtime: "web", name: "onnxruntime-web", load: () => import("onnxruntime-web") } as const;
   const missing = { runtime: "node", ...absent("onnxruntime-nowhere") } as const;
   const found = await importFirstOrt([missing, web]);

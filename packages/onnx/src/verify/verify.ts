@@ -111,14 +111,16 @@ function checkInputs(a: readonly RunnerValue[], b: readonly RunnerValue[], kept:
     const expected = first?.shape?.map((dim, i) => cuts.find(({ axis }) => axis === i)?.kept.length ?? dim);
     const typed = !first?.dtype || !second?.dtype || first.dtype === second.dtype;
     if (first && second && typed && shapesFit(expected, second.shape)) continue;
-    const print = (value: RunnerValue | undefined): string =>
-      value ? printType(value.dtype, value.shape) : "no such input";
     throw new DgateError(
       "SHAPE",
-      `verify: input "${name}": A takes ${print(first)}, B takes ${print(second)}; compare models with the same ` +
+      `verify: input "${name}": A takes ${printTaken(first)}, B takes ${printTaken(second)}; compare models with the same ` +
         `inputs, or give { inputs: report.inputs } if B was pruned with inputs: "resize".`,
     );
   }
+}
+
+function printTaken(value: RunnerValue | undefined): string {
+  return value ? printType(value.dtype, value.shape) : "no such input";
 }
 
 async function compare(
