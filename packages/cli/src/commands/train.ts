@@ -107,7 +107,10 @@ function addOutputs(command: Command): Command {
       "keep a checkpoint of the gated training there, after every epoch and on Ctrl-C",
     )
     .option("--resume", "go on from the checkpoint", false)
-    .option("-o, --out <dir>", "write model.onnx, report.json and report.html there")
+    .option(
+      "-o, --out <dir>",
+      "write model.onnx, report.json and report.html there; without it no file is kept",
+    )
     .option("--force", "overwrite files in the output folder", false)
     .option("--json", "print one JSON document on stdout", false);
 }

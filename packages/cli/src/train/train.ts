@@ -23,6 +23,7 @@ export async function train(request: TrainRequest, context: Context): Promise<Tr
   checkRequest(request);
   if (request.out !== undefined)
     await prepareOutputs(request.out, outputNames(request.method), request.force);
+  else context.progress.line("no -o: the report is printed, no file is kept");
   const session = await openSession(request, context);
   const run = request.method === "dense" ? await trainDenseAlone(session) : await trainGated(session);
   const seconds = Math.round((performance.now() - started) / 100) / 10;
