@@ -111,8 +111,9 @@ describe("prune", () => {
   test.each([
     [["--sparsity", "0.5", "--keep", "0.5"], /one of --sparsity, --keep and --plan/],
     [["--sparsity", "1"], /--sparsity.*below 1/],
-    [["--keep", "0.5", "--sites", "heads"], /no site is called "heads"/],
+    [["--keep", "0.5", "--sites", "heads"], /mlp\.onnx: --sites heads: no site is called "heads"/],
     [["--plan", "nowhere.json"], /nowhere\.json: cannot be read/],
+    [["--plan", "package.json"], /package\.json: not a plan: .*; make one with dgate prune --write-plan/],
   ])("%j: exit code 2 and nothing written", async (args, message) => {
     const out = join(folder, "none.onnx");
     const { code, stderr } = await dgate(["prune", model, "-o", out, ...args]);
@@ -143,6 +144,22 @@ describe("verify", () => {
     expect(stderr).toMatch(/^dgate: .*cut\.onnx: .*\n$/);
   });
 });
+
+test.each(["verify", "bench"])(
+  "%s of models with other inputs names both and exits with 2",
+  async (command) => {
+    const wide = new Graph("wide");
+    const x = wide.addInput("x", { dtype: "float32", shape: ["batch", 7] });
+    wide.addOutput(wide.addNode({ op: "Relu", name: "y", inputs: [x] }).outputs[0]!);
+    const other = join(folder, "wide.onnx");
+    await writeFile(other, writeModel(wide));
+    const { code, stdout, stderr } = await dgate([command, model, other]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toMatch(
+      /^dgate: .*mlp\.onnx takes "x" float32 \[batch, 6\], but .*wide\.onnx takes "x" float32 \[batch, 7\].*\n$/,
+    );
+  },
+);
 
 test("bench times models on the same inputs", async () => {
   const { code, stdout } = await dgate(["bench", model, model, "--rounds", "20", "--json"]);

@@ -29,7 +29,8 @@ describe("run", () => {
     for (const argv of [["inspect"], ["train", "--depth", "x"], ["nonsense"], ["prune", "a.onnx"]]) {
       const { code, stdout, lines } = await call(...argv);
       expect({ code, stdout, count: lines.length }).toEqual({ code: 2, stdout: "", count: 1 });
-      expect(lines[0]).toMatch(/^dgate: [^\n]+$/);
+      const command = argv[0] === "nonsense" ? "" : `${argv[0]} `;
+      expect(lines[0]).toMatch(new RegExp(`^dgate: [^\\n]+; see dgate ${command}--help$`));
     }
   });
 

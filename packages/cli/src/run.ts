@@ -26,20 +26,25 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const print = (text: string): void => {
     stdout.write(text);
   };
+  const program = buildProgram({ progress, signal, print });
   try {
-    await buildProgram({ progress, signal, print }).parseAsync(argv, { from: "user" });
+    await program.parseAsync(argv, { from: "user" });
     return 0;
   } catch (error) {
-    return report(error, progress, signal);
+    // An error of commander does not say which command it is of.
+    const command = program.commands.find((candidate) => candidate.name() === argv[0])?.name();
+    return report(error, progress, signal, `see dgate ${command === undefined ? "" : `${command} `}--help`);
   }
 }
 
-function report(error: unknown, progress: Progress, signal: AbortSignal): ExitCode {
+function report(error: unknown, progress: Progress, signal: AbortSignal, seeHelp: string): ExitCode {
   if (error instanceof CommanderError) {
     // Help and version end by an exception too. Without a command the help went to stderr.
     if (error.exitCode === 0) return 0;
     if (error.code !== "commander.help")
-      progress.line(`dgate: ${oneLine(error.message.replace(/^error: /, ""))}`);
+      progress.line(
+        `dgate: ${oneLine(error.message.replace(/^error: /, "")).replace(/\.$/, "")}; ${seeHelp}`,
+      );
     return 2;
   }
   if (process.env["DGATE_DEBUG"] && error instanceof Error) progress.line(error.stack ?? error.message);

@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import { type Context, printResult } from "../io/context.ts";
 import { type Timed, timeInterleaved } from "../train/latency.ts";
 import { wholeNumber } from "./arguments.ts";
-import { openModel } from "./model-file.ts";
+import { checkSameInputs, openModel } from "./model-file.ts";
 
 interface BenchFlags {
   readonly batch: number;
@@ -57,11 +57,9 @@ async function bench(
   try {
     const files = [];
     for (const path of paths) files.push(await openModel(path));
+    for (const file of files) checkSameInputs("bench", files[0]!, file);
     const feeds = randomFeeds(files[0]!.graph, batch, seed);
-    for (const { path, graph, bytes } of files) {
-      checkInputs(path, graph, files[0]!.path, feeds);
-      runners.push(await openRunner(bytes, { runtime }));
-    }
+    for (const { bytes } of files) runners.push(await openRunner(bytes, { runtime }));
     const figures = await timeInterleaved(
       runners.map((runner) => ({ runner, feeds })),
       { rounds, signal },
@@ -78,7 +76,7 @@ async function bench(
 function randomFeeds(graph: Graph, batch: number, seed: number): Feeds {
   const random = randomGenerator(seed);
   const feeds: Record<string, Feeds[string]> = {};
-  for (const { name, type } of graph.inputs) {
+  for (const { name, type } of graph.requiredInputs) {
     const shape = type?.shape?.map((dim) => (typeof dim === "number" ? dim : batch));
     if (!type || !shape) {
       throw new DgateError(
@@ -94,14 +92,4 @@ function randomFeeds(graph: Graph, batch: number, seed: number): Feeds {
     feeds[name] = { dtype: type.dtype, shape, data };
   }
   return feeds;
-}
-
-function checkInputs(path: string, graph: Graph, firstPath: string, feeds: Feeds): void {
-  const names = graph.inputs.map(({ name }) => name);
-  const expected = Object.keys(feeds);
-  if (names.length === expected.length && names.every((name) => Object.hasOwn(feeds, name))) return;
-  throw new DgateError(
-    "SHAPE",
-    `${path}: takes ${names.join(", ")}, but ${firstPath} takes ${expected.join(", ")}; bench models with the same inputs.`,
-  );
 }

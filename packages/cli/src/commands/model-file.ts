@@ -1,5 +1,5 @@
 import { DgateError } from "@dgate/core";
-import { type Graph, readModel } from "@dgate/onnx";
+import { type Graph, readModel, type Value } from "@dgate/onnx";
 import { readWhole } from "../io/files.ts";
 
 /** A model read from a file. */
@@ -24,3 +24,41 @@ export async function openModel(path: string): Promise<ModelFile> {
     throw error;
   }
 }
+
+/**
+ * Refuses two models that cannot run on the same inputs; an open dimension fits any size.
+ *
+ * @throws DgateError `SHAPE` naming both files and their inputs
+ */
+export function checkSameInputs(command: string, first: ModelFile, second: ModelFile): void {
+  const [left, right] = [first.graph.requiredInputs, second.graph.requiredInputs];
+  const fits = (input: Value): boolean => {
+    const other = right.find(({ name }) => name === input.name);
+    return other !== undefined && sameType(input, other);
+  };
+  if (left.length === right.length && left.every(fits)) return;
+  throw new DgateError(
+    "SHAPE",
+    `${command}: ${first.path} takes ${inputsOf(left)}, but ${second.path} takes ${inputsOf(right)}; give models with the same inputs.`,
+  );
+}
+
+function sameType({ type: a }: Value, { type: b }: Value): boolean {
+  if (!a || !b) return true;
+  if (a.dtype !== b.dtype) return false;
+  if (!a.shape || !b.shape) return true;
+  const others = b.shape;
+  const open = (dim: unknown): boolean => typeof dim !== "number";
+  return (
+    a.shape.length === others.length &&
+    a.shape.every((dim, i) => dim === others[i] || open(dim) || open(others[i]))
+  );
+}
+
+const inputsOf = (values: readonly Value[]): string =>
+  values
+    .map(({ name, type }) => {
+      const shape = type?.shape ? ` [${type.shape.map((dim) => dim ?? "?").join(", ")}]` : "";
+      return `"${name}" ${type?.dtype ?? "of unknown type"}${shape}`;
+    })
+    .join(", ") || "no inputs";

@@ -86,15 +86,21 @@ async function pruneFile(path: string, flags: PruneFlags) {
   };
 }
 
-async function planOf({ graph }: ModelFile, flags: PruneFlags): Promise<PrunePlan> {
+async function planOf({ path, graph }: ModelFile, flags: PruneFlags): Promise<PrunePlan> {
   if (flags.plan !== undefined) return readPlan(flags.plan);
   const { sparsity, keep, criterion, seed, sites } = flags;
-  return planFrom(findSites(graph), {
-    criterion,
-    seed,
-    ...(keep === undefined ? { sparsity: sparsity ?? 0 } : { keep }),
-    ...(sites ? { sites } : {}),
-  });
+  try {
+    return planFrom(findSites(graph), {
+      criterion,
+      seed,
+      ...(keep === undefined ? { sparsity: sparsity ?? 0 } : { keep }),
+      ...(sites ? { sites } : {}),
+    });
+  } catch (error) {
+    if (!(error instanceof DgateError)) throw error;
+    const place = sites ? `${path}: --sites ${sites.join(",")}` : path;
+    throw new DgateError(error.code, `${place}: ${error.message.replace(/^plan: /, "")}`, { cause: error });
+  }
 }
 
 async function readPlan(path: string): Promise<PrunePlan> {
@@ -102,9 +108,12 @@ async function readPlan(path: string): Promise<PrunePlan> {
   try {
     return parsePlan(text);
   } catch (error) {
-    if (error instanceof DgateError)
-      throw new DgateError(error.code, `${path}: ${error.message}`, { cause: error });
-    throw error;
+    if (!(error instanceof DgateError)) throw error;
+    throw new DgateError(
+      error.code,
+      `${path}: not a plan: ${error.message.replace(/^plan: |\.$/g, "")}; make one with dgate prune --write-plan.`,
+      { cause: error },
+    );
   }
 }
 

@@ -3,7 +3,7 @@ import { verify } from "@dgate/onnx";
 import { type Command, Option } from "commander";
 import { type Context, printResult } from "../io/context.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
-import { openModel } from "./model-file.ts";
+import { checkSameInputs, openModel } from "./model-file.ts";
 
 interface VerifyFlags {
   readonly tolerance: number;
@@ -34,6 +34,7 @@ export function addVerify(program: Command, context: Context): void {
     .option("--json", "print one JSON document on stdout", false)
     .action(async (a: string, b: string, { json, ...options }: VerifyFlags) => {
       const [first, second] = [await openModel(a), await openModel(b)];
+      checkSameInputs("verify", first, second);
       const { maxAbsDiff, maxRelDiff, output, equal } = await verify(first.bytes, second.bytes, options);
       const document = {
         maxAbsDiff,
