@@ -53,7 +53,8 @@ export interface RunnerOptions {
  * Loads a model into the user's onnxruntime.
  *
  * @param bytes an ONNX file
- * @throws DgateError `MISSING_PACKAGE` if the runtime is not installed, `FORMAT` if it refuses the model.
+ * @throws DgateError `MISSING_PACKAGE` if the runtime is not installed, `FORMAT` if it refuses the model, `UNSUPPORTED` for
+ * float16 inputs or outputs on onnxruntime-node from Node 24 on.
  */
 export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {}): Promise<Runner> {
   const { threads = 1, session: more = {} } = options;
@@ -72,7 +73,21 @@ export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {})
     logSeverityLevel: 3,
     ...more,
   });
+  if (runtime === "node" && takesFloat16(session) && "Float16Array" in globalThis) {
+    await session.release();
+    if (options.runtime === undefined) return openRunner(bytes, { ...options, runtime: "web" });
+    throw new DgateError(
+      "UNSUPPORTED",
+      `openRunner: onnxruntime-node cannot pass float16 inputs and outputs where JavaScript has Float16Array ` +
+        `(Node ${process.versions.node}); give { runtime: "web" } or use Node 22.`,
+    );
+  }
   return runnerOf(ort, session);
+}
+
+/** Its native side knows float16 as Uint16Array only, while its own Tensor makes a Float16Array wherever there is one. */
+function takesFloat16({ inputMetadata, outputMetadata }: OrtSession): boolean {
+  return [...(inputMetadata ?? []), ...(outputMetadata ?? [])].some(({ type }) => type === "float16");
 }
 
 // Names in variables keep bundlers from packing a runtime that the page does not use.
