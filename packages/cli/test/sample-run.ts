@@ -83,6 +83,7 @@ export function sampleRun(depth: number, changes: Partial<TrainDocument> = {}): 
       testSize: 4_000,
     },
     backend: "wasm",
+    backendDetails: "backend wasm (WebAssembly)",
     seconds: 30,
     before: { parameters: 266_610, macs: 266_200, bytes: 1_067_000 },
     after: { parameters: 60_000 / depth, macs: 59_000 / depth, bytes: 240_000 / depth },

@@ -35,6 +35,7 @@ interface TrainFlags {
   readonly resume: boolean;
   readonly out?: string;
   readonly force: boolean;
+  readonly verbose: boolean;
   readonly json: boolean;
 }
 
@@ -112,6 +113,7 @@ function addOutputs(command: Command): Command {
       "write model.onnx, report.json and report.html there; without it no file is kept",
     )
     .option("--force", "overwrite files in the output folder", false)
+    .option("--verbose", "say why faster backends were not taken", false)
     .option("--json", "print one JSON document on stdout", false);
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { access, constants, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { access, constants, mkdir, open, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { DgateError } from "@dgate/core";
 
 /**
@@ -43,15 +43,17 @@ export async function readWhole(path: string): Promise<Uint8Array> {
 /**
  * Makes an output folder and refuses, before any work is done, one that cannot be written or that holds a file of the same name.
  *
+ * @returns removes the folders that this made, as far as they are still empty: for work that failed
  * @throws DgateError `IO` for an unwritable folder, `OPTION` for an existing file without `force`
  */
 export async function prepareOutputs(
   folder: string,
   names: readonly string[],
   force: boolean,
-): Promise<void> {
+): Promise<() => Promise<void>> {
+  let made: string | undefined;
   try {
-    await mkdir(folder, { recursive: true });
+    made = await mkdir(folder, { recursive: true });
     await access(folder, constants.W_OK);
   } catch (error) {
     throw new DgateError(
@@ -60,13 +62,25 @@ export async function prepareOutputs(
       { cause: error },
     );
   }
-  if (force) return;
-  for (const name of names) {
+  for (const name of force ? [] : names) {
     const path = join(folder, name);
     if (await exists(path)) {
       throw new DgateError("OPTION", `${path}: exists already; give --force to overwrite it, or another -o.`);
     }
   }
+  return () => removeEmpty(resolve(folder), made);
+}
+
+/** Removes empty folders from the given one up to the outermost that was made. */
+async function removeEmpty(folder: string, outermost: string | undefined): Promise<void> {
+  if (outermost === undefined) return;
+  try {
+    await rmdir(folder);
+  } catch {
+    // Something lies in it: it stays, and so do those around it.
+    return;
+  }
+  if (folder !== resolve(outermost)) await removeEmpty(dirname(folder), outermost);
 }
 
 /** Whether something is at the path. */

@@ -17,12 +17,12 @@ const LARGEST = "#b38600";
 const MOST_LINES = 120;
 
 const colourOf = (run: TrainDocument): string =>
-  run.settings.method === "direct" ? depthColours[1]! : (depthColours[run.depth] ?? "#c026d3");
+  run.settings.method === "direct" ? depthColours[1]! : (depthColours[run.settings.depth] ?? "#c026d3");
 
 /** `D = 3`, or what else the run is. */
 export function nameOf(run: TrainDocument): string {
   if (run.settings.method === "direct") return "direct L2,1";
-  return run.settings.method === "dense" ? "dense" : `D = ${run.depth}`;
+  return run.settings.method === "dense" ? "dense" : `D = ${run.settings.depth}`;
 }
 
 const line = (name: string, data: readonly (readonly [number, number])[], rest: Series = {}): Series => ({
@@ -177,7 +177,10 @@ export function gapChart(run: TrainDocument): Chart {
   const gap = over((sites) => sites.reduce((sum, site) => sum + site.gap, 0));
   const start = medians.find(([, value]) => value > 0) ?? [0, 1];
   const theory = medians.map(([time]) => {
-    return [time, start[1] * Math.exp((-4 * run.lambda * (time - start[0])) / run.depth)] as const;
+    return [
+      time,
+      start[1] * Math.exp((-4 * run.settings.lambda * (time - start[0])) / run.settings.depth),
+    ] as const;
   });
   return {
     title: `Gap and imbalance, ${nameOf(run)}`,

@@ -32,6 +32,8 @@ test("the plotted curves are those of the document", () => {
   const page = reportPage({ runs: [sampleRun(3)] });
   expect(page).toContain("76 groups fall under 0.01");
   expect(page).toContain("<td>96.50 %</td>");
+  expect(page).toContain("<td>0.610 ms</td>");
+  expect(page).toContain("<td>0.102 ms</td>");
   expect(page).toContain("pruned D = 3, 6.0×");
 });
 

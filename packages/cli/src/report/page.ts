@@ -19,11 +19,14 @@ import { style } from "./style.ts";
  *
  * @param runs trainings of the same data and architecture
  * @param dense the baseline, where it was trained apart
+ * @param note a sentence under the table
  */
 export function reportPage({
   runs,
   dense,
-}: Partial<Pick<ComparisonDocument, "dense">> & Pick<ComparisonDocument, "runs">): string {
+  note = "",
+}: Partial<Pick<ComparisonDocument, "dense">> &
+  Pick<ComparisonDocument, "runs"> & { readonly note?: string }): string {
   const title = `D-Gate: ${runs[0]!.settings.arch} on ${runs[0]!.settings.data}`;
   const gated = runs.filter((run) => run.settings.method === "dgate");
   const latency = latencyChart(runs);
@@ -47,6 +50,7 @@ export function reportPage({
 <main>
 <h1>${escapeHtml(title)}</h1>
 ${summary(runs, dense)}
+${note ? `<p>${escapeHtml(note)}</p>` : ""}
 ${sections.join("\n")}
 </main>
 </body>
@@ -77,6 +81,7 @@ function summary(runs: readonly TrainDocument[], dense: TrainDocument | undefine
     count(run.parameters),
     count(run.macs),
     `${(run.after.bytes / 1000).toFixed(0)} kB`,
+    run.latency ? milliseconds(run.latency.pruned.medianMs) : "–",
     run.latency ? `${run.latency.speedup.toFixed(1)}×` : "–",
     run.maxAbsDiff === null ? "–" : run.maxAbsDiff.toExponential(0),
   ]);
@@ -89,6 +94,7 @@ function summary(runs: readonly TrainDocument[], dense: TrainDocument | undefine
     count(before.parameters),
     count(before.macs),
     `${(before.bytes / 1000).toFixed(0)} kB`,
+    first.latency ? milliseconds(first.latency.dense.medianMs) : "–",
     "1×",
     "–",
   ]);
@@ -101,6 +107,7 @@ function summary(runs: readonly TrainDocument[], dense: TrainDocument | undefine
     "parameters",
     "MACs",
     "ONNX",
+    "latency",
     "faster",
     "max |Δ|",
   ];
@@ -111,6 +118,8 @@ const row = (tag: "td" | "th", cells: readonly string[]): string =>
   `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
 
 const percent = (value: number | null): string => (value === null ? "–" : `${(100 * value).toFixed(2)} %`);
+
+const milliseconds = (value: number): string => `${value.toPrecision(3)} ms`;
 
 const count = (value: number): string => value.toLocaleString("en");
 

@@ -9,6 +9,8 @@ export interface Architecture {
   readonly input: "flat" | "image";
   /** Sites that are gated if `--sites` says nothing. */
   readonly sites: readonly SiteKind[];
+  /** Sites that it has at all. */
+  readonly offers: readonly SiteKind[];
   /** Its hidden layers; the output layer follows. */
   readonly hidden: (seed: () => number) => tf.layers.Layer[];
 }
@@ -19,6 +21,7 @@ const architectures: Readonly<Record<string, Architecture>> = {
   "lenet-5": {
     input: "image",
     sites: ["filters", "neurons"],
+    offers: ["filters", "neurons"],
     hidden: (seed) => [
       convolution("conv1", 6, "same", seed()),
       tf.layers.maxPooling2d({ name: "pool1", poolSize: 2 }),
@@ -47,10 +50,25 @@ export function architecture(name: string): Architecture {
   throw new DgateError("OPTION", `--arch ${name}: expected ${archNames}.`);
 }
 
+/**
+ * Refuses sites that the architecture lacks, before data and backend are there.
+ *
+ * @throws DgateError `OPTION`
+ */
+export function checkSites(name: string, { offers }: Architecture, kinds: readonly SiteKind[]): void {
+  const missing = kinds.find((kind) => !offers.includes(kind));
+  if (missing === undefined) return;
+  throw new DgateError(
+    "OPTION",
+    `--sites ${missing}: ${name} has no such site; it has ${offers.join(", ")}.`,
+  );
+}
+
 function mlp(widths: readonly number[], start: Start = heNormal): Architecture {
   return {
     input: "flat",
     sites: ["neurons"],
+    offers: ["neurons", "inputs"],
     hidden: (seed) => widths.map((units, i) => dense(`hidden${i + 1}`, units, seed(), start)),
   };
 }

@@ -37,9 +37,7 @@ export function describeRun(run: TrainDocument): string {
   const shown = settings.method === "dense" ? rows.slice(0, 1) : rows;
   const lines = [formatTable(header, shown)];
   if (latency)
-    lines.push(
-      `${latency.speedup.toFixed(1)} times faster in onnxruntime-web, ${latency.batch} rows at a time`,
-    );
+    lines.push(`${timesFaster(latency.speedup)} in onnxruntime-web, ${latency.batch} rows at a time`);
   if (run.maxAbsDiff !== null)
     lines.push(`masked and pruned outputs differ by at most ${run.maxAbsDiff.toExponential(1)}`);
   if (inputs) lines.push(describeInputs(inputs));
@@ -51,6 +49,10 @@ export function describeRun(run: TrainDocument): string {
 function describeInputs({ kept, total, names }: NonNullable<TrainDocument["inputs"]>): string {
   return `inputs kept: ${kept.length} of ${total}${names ? ` (${names.join(", ")})` : ""}`;
 }
+
+/** A model that became slower is said to be so. */
+const timesFaster = (speedup: number): string =>
+  speedup < 1 ? `${(1 / speedup).toFixed(1)} times slower` : `${speedup.toFixed(1)} times faster`;
 
 const figure = (value: number | null): string => (value === null ? "-" : `${(100 * value).toFixed(2)} %`);
 const number = (value: number): string => value.toLocaleString("en");

@@ -12,8 +12,9 @@ export interface TrainDocument {
   readonly parameters: number;
   /** Multiply–adds of one forward pass of the written model. */
   readonly macs: number;
-  readonly depth: number;
-  readonly lambda: number;
+  /** D and λ; null for the dense baseline, which has none. */
+  readonly depth: number | null;
+  readonly lambda: number | null;
   /** Paths of the written files. */
   readonly files: readonly string[];
   /** Largest difference between the masked model and the pruned one in onnxruntime-web, on random inputs. */
@@ -21,6 +22,8 @@ export interface TrainDocument {
   readonly metric: "accuracy" | "r2";
   readonly settings: TrainSettings;
   readonly backend: string;
+  /** What computed, and the reasons against the faster backends. */
+  readonly backendDetails: string;
   readonly seconds: number;
   /** The architecture before pruning. */
   readonly before: ModelSize;

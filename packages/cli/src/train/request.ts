@@ -30,4 +30,6 @@ export interface TrainRequest {
   readonly resume: boolean;
   readonly out?: string | undefined;
   readonly force: boolean;
+  /** Whether to say why faster backends were not taken. */
+  readonly verbose: boolean;
 }

@@ -19,6 +19,7 @@ export interface Session {
   readonly x: tf.Tensor;
   readonly y: tf.Tensor;
   readonly backend: string;
+  readonly backendDetails: string;
 }
 
 /** Chooses the backend, loads the data and checks the request against both. */
@@ -30,11 +31,14 @@ export async function openSession(request: TrainRequest, context: Context): Prom
   // Without this tfjs prints advice on stderr, such as to install tfjs-node.
   tf.enableProdMode();
   const choice = await useBackend(request.backend);
-  progress.line(describeBackend(choice));
+  progress.line(`tfjs backend ${choice.backend} (${choice.device})`);
+  if (request.verbose) for (const { name, reason } of choice.tried) progress.line(`not ${name}: ${reason}`);
   progress.line(`${task.name}: ${task.train.count} examples to train on, ${task.test.count} to test`);
   const x = tf.tensor(task.train.x, [task.train.count, ...shape]);
   const y = tf.tidy(() => targetsOf(task));
-  return { request, context, task, shape, sites: request.sites ?? arch.sites, x, y, backend: choice.backend };
+  const sites = request.sites ?? arch.sites;
+  const { backend } = choice;
+  return { request, context, task, shape, sites, x, y, backend, backendDetails: describeBackend(choice) };
 }
 
 /** Labels one-hot, targets of a regression as a column. */

@@ -3,7 +3,7 @@ import { directPenalty, gate, shrink } from "@dgate/tfjs";
 import type * as tf from "@tensorflow/tfjs";
 import type { Context } from "../io/context.ts";
 import { prepareOutputs } from "../io/files.ts";
-import { buildModel, siteRules } from "./architectures.ts";
+import { architecture, buildModel, checkSites, siteRules } from "./architectures.ts";
 import { openCheckpoint } from "./checkpoint.ts";
 import { deploy, deployDense } from "./deploy.ts";
 import type { SiteSummary, TrainDocument } from "./document.ts";
@@ -21,9 +21,21 @@ import { outputNames, writeOutputs } from "./write-outputs.ts";
 export async function train(request: TrainRequest, context: Context): Promise<TrainDocument> {
   const started = performance.now();
   checkRequest(request);
-  if (request.out !== undefined)
-    await prepareOutputs(request.out, outputNames(request.method), request.force);
-  else context.progress.line("no -o: the report is printed, no file is kept");
+  const { out, method, force } = request;
+  if (out === undefined) {
+    context.progress.line("no -o: the report is printed, no file is kept");
+    return trainFrom(started, request, context);
+  }
+  const undo = await prepareOutputs(out, outputNames(method), force);
+  try {
+    return await trainFrom(started, request, context);
+  } catch (error) {
+    await undo();
+    throw error;
+  }
+}
+
+async function trainFrom(started: number, request: TrainRequest, context: Context): Promise<TrainDocument> {
   const session = await openSession(request, context);
   const run = request.method === "dense" ? await trainDenseAlone(session) : await trainGated(session);
   const seconds = Math.round((performance.now() - started) / 100) / 10;
@@ -36,7 +48,8 @@ interface Trained {
   readonly onnx: Uint8Array;
 }
 
-function checkRequest({ resume, checkpoint, depth, lambda }: TrainRequest): void {
+function checkRequest({ resume, checkpoint, depth, lambda, arch, sites = [] }: TrainRequest): void {
+  checkSites(arch, architecture(arch), sites);
   if (!Number.isInteger(depth) || depth < 2)
     throw new DgateError("OPTION", `--depth is ${depth}; give a whole number from 2 up.`);
   if (!(lambda >= 0 && lambda < Infinity))
@@ -130,14 +143,15 @@ function gatedModel(session: Session): tf.LayersModel {
 }
 
 function commonFields(session: Session, observers: Observers) {
-  const { depth, lambda } = session.request;
+  const { depth, lambda, method } = session.request;
   return {
-    depth,
-    lambda,
+    depth: method === "dense" ? null : depth,
+    lambda: method === "dense" ? null : lambda,
     files: [],
     metric: session.task.kind === "classification" ? "accuracy" : "r2",
     settings: settingsOf(session),
     backend: session.backend,
+    backendDetails: session.backendDetails,
     history: historyOf(session, observers),
   } as const satisfies Partial<TrainDocument>;
 }
