@@ -43,12 +43,13 @@ export function checkSameInputs(command: string, first: ModelFile, second: Model
   );
 }
 
+const open = (dim: unknown): boolean => typeof dim !== "number";
+
 function sameType({ type: a }: Value, { type: b }: Value): boolean {
   if (!a || !b) return true;
   if (a.dtype !== b.dtype) return false;
   if (!a.shape || !b.shape) return true;
   const others = b.shape;
-  const open = (dim: unknown): boolean => typeof dim !== "number";
   return (
     a.shape.length === others.length &&
     a.shape.every((dim, i) => dim === others[i] || open(dim) || open(others[i]))
