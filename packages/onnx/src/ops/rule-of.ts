@@ -1,9 +1,10 @@
 import { DgateError } from "@dgate/core";
 import { describeNode, type Node } from "../graph/types.ts";
 
-/** The row of a table for a node: operators of the standard domain only, and only the table's own rows. */
+/** The row of a table for a node: rows of the standard domain by operator, of others by `domain.Operator`. */
 export function ruleOf<Rule>(table: Readonly<Record<string, Rule>>, node: Node): Rule | undefined {
-  return node.domain === "" && Object.hasOwn(table, node.op) ? table[node.op] : undefined;
+  const key = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
+  return Object.hasOwn(table, key) ? table[key] : undefined;
 }
 
 /**

@@ -1,7 +1,11 @@
 import type { Occurrence } from "../coupling/analyse.ts";
 
-/** What the groups of a site are. */
-export type SiteKind = "neurons" | "filters" | "inputs" | "dimensions";
+/**
+ * What the groups of a site are: outputs of Gemm and MatMul (`neurons`) or Conv and ConvTranspose (`filters`), attention
+ * heads (of grouped-query attention: key–value heads with their queries), the indices within every head (`headDims`), whole
+ * residual branches (`layers`), features of the model's inputs (`inputs`), columns of an embedding (`dimensions`).
+ */
+export type SiteKind = "neurons" | "filters" | "heads" | "headDims" | "layers" | "inputs" | "dimensions";
 
 /**
  * What a coupled tensor does with the channels: `producer` makes them (rows of zeros there make the channel constant),
