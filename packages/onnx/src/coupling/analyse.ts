@@ -1,5 +1,7 @@
-import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
+import { type Dim, describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
+import { addDims, multiplyDims } from "../infer/dims.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
+import { symbolSources, type SymbolSource } from "../infer/size-symbols.ts";
 import type { Inference } from "../infer/view.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { AxisContext, type Contraction, type Findings, type SizeUse } from "./axis-context.ts";
@@ -24,6 +26,8 @@ export interface Coupling {
   readonly contractions: readonly Contraction[];
   /** Numbers in the model that follow a cut. */
   readonly sizes: readonly SizeUse[];
+  /** Where symbolic sizes can be read at run time. */
+  readonly symbols: ReadonlyMap<string, SymbolSource>;
   /** Nodes in topological order. */
   readonly nodes: readonly Node[];
   /** The spaces of a value's axes; `undefined` if its rank is not known. */
@@ -53,7 +57,8 @@ export function analyseCoupling(graph: Graph): Coupling {
     }
     return spaces.get(value);
   };
-  const findings: Findings = { contractions, sizes, axesOf };
+  const symbols = symbolSources(graph, inference);
+  const findings: Findings = { contractions, sizes, symbols, axesOf };
   const nodes = graph.sorted();
   for (const node of nodes) {
     const context = new AxisContext(graph, node, inference, findings);
@@ -77,6 +82,7 @@ export function analyseCoupling(graph: Graph): Coupling {
     inference,
     contractions,
     sizes,
+    symbols,
     nodes,
     axesOf,
     assign: (value, axes) => spaces.set(value, axes),
@@ -160,6 +166,14 @@ export function cutSize(axis: Space, removal: Removal): number | undefined {
     (total, size) => (parts.kind === "sum" ? total + size! : total * size!),
     parts.kind === "sum" ? 0 : 1,
   );
+}
+
+/** As `cutSize`, with names for what is known at run time only. */
+export function cutDim(axis: Space, removal: Removal): Dim {
+  const { parts } = axis;
+  if (!parts) return cutSize(axis, removal) ?? axis.root.symbol;
+  const dims = parts.spaces.map((part) => cutDim(part, removal));
+  return parts.kind === "sum" ? addDims(dims) : multiplyDims(dims);
 }
 
 /** The indices of an axis that stay, ascending; `undefined` if all do. */

@@ -1,4 +1,5 @@
-import { describeNode, type Node, type Value } from "../graph/graph.ts";
+import { type Dim, describeNode, type Node, type Value } from "../graph/graph.ts";
+import { isComputable, type SymbolSource } from "../infer/size-symbols.ts";
 import { NodeView, type Inference } from "../infer/view.ts";
 import type { Graph } from "../graph/graph.ts";
 import { type Space, unify } from "./space.ts";
@@ -43,6 +44,7 @@ export type SizeUse =
 export interface Findings {
   readonly contractions: Contraction[];
   readonly sizes: SizeUse[];
+  readonly symbols: ReadonlyMap<string, SymbolSource>;
   readonly axesOf: (value: Value) => readonly Space[] | undefined;
 }
 
@@ -104,6 +106,11 @@ export class AxisContext {
       right: { input: rightInput, axis: right.axis },
       space,
     });
+  }
+
+  /** Whether every size of a list can be computed anew after a cut. */
+  isComputable(dims: readonly Dim[]): boolean {
+    return dims.every((dim) => isComputable(dim, this.#findings.symbols));
   }
 
   size(use: SizeUse): void {

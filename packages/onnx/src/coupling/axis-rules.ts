@@ -1,4 +1,6 @@
 import { reshapeGroups } from "../infer/reshape-groups.ts";
+import type { Value } from "../graph/graph.ts";
+import { isStable } from "../infer/size-symbols.ts";
 import { padAmounts, sliceBounds, sliceRanges } from "../infer/shape-rules.ts";
 import { frontAxis, intAttribute, intsAttribute } from "../ops/attributes.ts";
 import { binaryOps, comparisonOps, globalPoolOps, reduceOps, unaryOps } from "../ops/families.ts";
@@ -227,15 +229,17 @@ const regroup: AxisRule = (context) => {
 };
 
 /**
- * Input `index` lists the output's sizes. A constant list is rewritten when the spaces are cut; of a computed one only an
- * axis of symbolic size may stay open (as -1), so with more of them the sizes that are numbers are blocked.
+ * Input `index` lists the output's sizes. A constant list is rewritten when the spaces are cut, a computed one is computed
+ * anew from the sizes of the model's inputs. Where those do not say them all, one may stay open (as −1); with more, the sizes
+ * that are numbers are blocked.
  */
 function sizeOperand(context: AxisContext, index: number): void {
   const operand = context.node.inputs[index];
   const output = context.output();
   if (!operand || !output) return;
   const open = output.filter(({ space }) => space.size === undefined).length;
-  if (operand.data || open <= (context.node.op === "Reshape" ? 1 : 0)) {
+  const fits = open <= (context.node.op === "Reshape" ? 1 : 0);
+  if (operand.data || fits || context.isComputable(context.view.outputShape() ?? [undefined])) {
     const spaces = output.map(({ space }) => space);
     context.size({ kind: "shape", node: context.node, input: index, spaces });
     return;
@@ -376,8 +380,8 @@ const tile: AxisRule = (context) => {
 };
 
 /**
- * Sizes that leave as data. Where they only say what shape another node gives its result (which is rewritten when a space
- * is cut) nothing is blocked; anywhere else a size that is a number must stay what it is.
+ * Sizes that leave as data. Nothing is blocked where the numbers only say what shape another node gives its result (it is
+ * written anew when a space is cut), or where what is computed from them does not change with a cut.
  */
 const shapeOf: AxisRule = (context) => {
   const output = context.node.outputs[0];
@@ -388,34 +392,34 @@ const shapeOf: AxisRule = (context) => {
   }
 };
 
-const shapeArithmetic = new Set([
-  "Cast",
-  "Concat",
-  "Gather",
-  "Identity",
-  "Reshape",
-  "Slice",
-  "Squeeze",
-  "Unsqueeze",
-]);
-const shapeOperands: Readonly<Record<string, number>> = { Reshape: 1, Expand: 1, Resize: 3 };
+/** Inputs that list the sizes of an output. */
+const shapeOperands: Readonly<Record<string, number>> = {
+  Reshape: 1,
+  Expand: 1,
+  Resize: 3,
+  ConstantOfShape: 0,
+};
 
-function onlyShapes(
-  context: AxisContext,
-  value: NonNullable<AxisContext["node"]["outputs"][0]>,
-  seen: Set<unknown>,
-): boolean {
+function onlyShapes(context: AxisContext, value: Value, seen: Set<Value>): boolean {
   if (seen.has(value)) return true;
   seen.add(value);
+  if (context.view.contentOf(value)?.every(isStable)) return true;
   return context.view.graph.uses(value).every(({ node, index }) => {
-    if (!node || node.domain !== "") return false;
-    if (shapeOperands[node.op] === index) return true;
-    return index === 0 || node.op === "Concat"
-      ? shapeArithmetic.has(node.op) &&
-          node.outputs.every((output) => !output || onlyShapes(context, output, seen))
-      : false;
+    if (!node || index < 0 || node.domain !== "") return false;
+    if (shapeOperands[node.op] === index) return true; // see `sizeOperand`
+    const known = node.outputs.every((output) => !output || context.view.contentOf(output) !== undefined);
+    return known && node.outputs.every((output) => !output || onlyShapes(context, output, seen));
   });
 }
+
+/** A tensor of one number. */
+const constantOfShape: AxisRule = (context) => {
+  context.output()?.forEach((ref) => context.touch(ref));
+  sizeOperand(context, 0);
+};
+
+/** Counts positions, which are no channels. */
+const range: AxisRule = (context) => context.output()?.forEach((ref) => context.touch(ref));
 
 const each = (ops: readonly string[], rule: AxisRule): Record<string, AxisRule> => {
   return Object.fromEntries(ops.map((op) => [op, rule]));
@@ -423,7 +427,10 @@ const each = (ops: readonly string[], rule: AxisRule): Record<string, AxisRule> 
 
 /** How each operator ties axes. An operator without a row blocks every axis of what it reads and writes. */
 export const axisRules: Readonly<Record<string, AxisRule>> = {
-  ...each([...unaryOps, ...binaryOps, ...comparisonOps, "PRelu", "Where", "Dropout", "Cast"], elementwise),
+  ...each(
+    [...unaryOps, ...binaryOps, ...comparisonOps, "PRelu", "Where", "Dropout", "Cast", "IsNaN", "IsInf"],
+    elementwise,
+  ),
   ...each(reduceOps, reduce),
   ...each([...globalPoolOps, "MaxPool", "AveragePool", "LpPool"], sliding),
   ...each(["Softmax", "LogSoftmax", "Hardmax"], softmax),
@@ -448,4 +455,8 @@ export const axisRules: Readonly<Record<string, AxisRule>> = {
   Expand: expand,
   Tile: tile,
   Shape: shapeOf,
+  Size: shapeOf,
+  ConstantOfShape: constantOfShape,
+  Range: range,
+  Trilu: passing((_, axis, rank) => (axis >= rank - 2 ? "cuts a triangle out of this axis" : undefined)),
 };

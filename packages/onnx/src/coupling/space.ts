@@ -1,3 +1,6 @@
+import type { Dim } from "../graph/graph.ts";
+import { addDims, multiplyDims } from "../infer/dims.ts";
+
 /**
  * A channel space: the indices of an axis, as far as they are the same things everywhere. Axes that must be cut together
  * share a space. A space is a leaf, a product of spaces (row-major, as a Flatten makes) or a sum of spaces (laid one after
@@ -92,7 +95,7 @@ export function product(spaces: readonly Space[]): Space {
   const factors = spaces.filter((space) => space.size !== 1);
   if (factors.length === 0) return spaces[0] ?? new Space(1);
   if (factors.length === 1) return factors[0]!;
-  const whole = new Space(sizeOfProduct(factors));
+  const whole = new Space(sizeOfProduct(factors), symbolOf(factors, multiplyDims));
   whole.define({ kind: "product", spaces: factors });
   return whole;
 }
@@ -101,7 +104,7 @@ export function product(spaces: readonly Space[]): Space {
 export function sum(spaces: readonly Space[]): Space {
   const terms = spaces.filter((space) => space.size !== 0);
   if (terms.length === 1) return terms[0]!;
-  const whole = new Space(sizeOfSum(terms));
+  const whole = new Space(sizeOfSum(terms), symbolOf(terms, addDims));
   whole.define({ kind: "sum", spaces: terms });
   if (pieceCount(whole) > maxPieces) whole.block(tooManyPieces);
   return whole;
@@ -119,6 +122,12 @@ function pieceCount(space: Space, counted = new Map<Space, number>()): number {
   const count = root.parts?.spaces.reduce((total, part) => total + pieceCount(part, counted), 0) ?? 1;
   counted.set(root, count);
   return count;
+}
+
+/** The symbolic size of a space of parts, where it is no number. */
+function symbolOf(parts: readonly Space[], combine: (dims: readonly Dim[]) => Dim): string | undefined {
+  const size = combine(parts.map(({ size: number, symbol }) => number ?? symbol));
+  return typeof size === "string" ? size : undefined;
 }
 
 function sizeOfProduct(spaces: readonly Space[]): number | undefined {

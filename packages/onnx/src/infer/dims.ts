@@ -1,75 +1,75 @@
 import type { Dim } from "../graph/graph.ts";
+import {
+  add,
+  constantOf,
+  divide,
+  evaluate,
+  multiply,
+  numberOf,
+  parse,
+  type Polynomial,
+  print,
+} from "./polynomial.ts";
 
-/** A dimension as a number times named symbols: `2·batch·seq` is { coefficient: 2, symbols: ["batch", "seq"] }. */
-export interface DimFactors {
-  readonly coefficient: number;
-  /** Sorted. */
-  readonly symbols: readonly string[];
+function polynomialOf(dim: Dim): Polynomial | undefined {
+  if (typeof dim === "number") return constantOf(dim);
+  return dim === undefined ? undefined : parse(dim);
 }
 
-/** Splits at the top level only: a sum in parentheses stays one symbol. */
-export function factorsOf(dim: Dim): DimFactors | undefined {
-  if (dim === undefined) return undefined;
-  if (typeof dim === "number") return { coefficient: dim, symbols: [] };
-  let coefficient = 1;
-  const symbols: string[] = [];
-  for (const part of splitProduct(dim)) {
-    if (/^\d+$/.test(part)) coefficient *= Number(part);
-    else symbols.push(part);
-  }
-  return { coefficient, symbols: symbols.sort() };
+function dimOf(polynomial: Polynomial | undefined): Dim {
+  return polynomial && (numberOf(polynomial) ?? print(polynomial));
 }
 
-/** The dimension that `factorsOf` would take apart again. */
-export function dimOf({ coefficient, symbols }: DimFactors): Dim {
-  if (coefficient === 0 || symbols.length === 0) return coefficient;
-  return named([...(coefficient === 1 ? [] : [String(coefficient)]), ...symbols].join("·"));
-}
-
-/** A symbolic size; one that takes pages to write down counts as unknown, for each operation can double it. */
-function named(text: string): Dim {
-  return text.length > 1000 ? undefined : text;
-}
+/** The one way in which this package writes a symbolic size; `past + 1` and `(1 + past)` are the same. */
+export const canonicalDim = (dim: Dim): Dim => (typeof dim === "string" ? dimOf(parse(dim)) : dim);
 
 /** Product of dimensions; unknown as soon as one of them is. */
 export function multiplyDims(dims: readonly Dim[]): Dim {
-  let coefficient = 1;
-  const symbols: string[] = [];
-  for (const dim of dims) {
-    const factors = factorsOf(dim);
-    if (!factors) return undefined;
-    coefficient *= factors.coefficient;
-    symbols.push(...factors.symbols);
-  }
-  return dimOf({ coefficient, symbols: symbols.sort() });
+  return dimOf(
+    dims.reduce<Polynomial | undefined>((product, dim) => {
+      const factor = product && polynomialOf(dim);
+      return factor && product && multiply(product, factor);
+    }, constantOf(1)),
+  );
 }
 
 /** Exact quotient, `undefined` where there is none. */
 export function divideDims(dividend: Dim, divisor: Dim): Dim {
-  const a = factorsOf(dividend);
-  const b = factorsOf(divisor);
-  if (!a || !b || b.coefficient === 0 || a.coefficient % b.coefficient !== 0) return undefined;
-  const symbols = [...a.symbols];
-  for (const symbol of b.symbols) {
-    const at = symbols.indexOf(symbol);
-    if (at < 0) return undefined;
-    symbols.splice(at, 1);
-  }
-  return dimOf({ coefficient: a.coefficient / b.coefficient, symbols });
+  const a = polynomialOf(dividend);
+  const b = polynomialOf(divisor);
+  return a && b && dimOf(divide(a, b));
 }
 
-/** Sum of dimensions; a symbolic sum becomes one symbol in parentheses. */
+/** ⌊dividend / divisor⌋ of a size ≥ 0; where it is not exact, a name that stands for the quotient. */
+export function floorDivideDims(dividend: Dim, divisor: number): Dim {
+  if (dividend === undefined || !(divisor > 0)) return undefined;
+  if (typeof dividend === "number") return Math.floor(dividend / divisor);
+  const exact = divideDims(dividend, divisor);
+  const text = String(canonicalDim(dividend));
+  return exact ?? (text.length > 200 ? undefined : `⌊${text}/${divisor}⌋`);
+}
+
+/** Sum of dimensions. */
 export function addDims(dims: readonly Dim[]): Dim {
-  let constant = 0;
-  const terms: string[] = [];
-  for (const dim of dims) {
-    if (dim === undefined) return undefined;
-    if (typeof dim === "number") constant += dim;
-    else terms.push(dim);
-  }
-  if (terms.length === 0) return constant;
-  if (terms.length === 1 && constant === 0) return terms[0];
-  return named(`(${[...terms, ...(constant === 0 ? [] : [String(constant)])].join(" + ")})`);
+  return dimOf(
+    dims.reduce<Polynomial | undefined>((sum, dim) => {
+      const term = sum && polynomialOf(dim);
+      return term && sum && add(sum, term);
+    }, constantOf(0)),
+  );
+}
+
+/** Difference of two dimensions. */
+export function subtractDims(a: Dim, b: Dim): Dim {
+  const left = polynomialOf(a);
+  const right = polynomialOf(b);
+  return left && right && dimOf(add(left, right, -1));
+}
+
+/** A dimension's size with a number for every name. */
+export function sizeOfDim(dim: Dim, sizeOf: (name: string) => number): number | undefined {
+  const polynomial = polynomialOf(dim);
+  return polynomial && evaluate(polynomial, sizeOf);
 }
 
 /** What two sources know about one dimension: a number wins over a name, a name over nothing. */
@@ -98,21 +98,4 @@ export function broadcastShapes(shapes: readonly (readonly Dim[] | undefined)[])
   return Array.from({ length: rank }, (_, axis) =>
     shapes.map((shape) => dimAt(shape!, axis)).reduce(broadcastDim),
   );
-}
-
-function splitProduct(text: string): string[] {
-  const parts: string[] = [];
-  let depth = 0;
-  let current = "";
-  for (const char of text) {
-    if (char === "·" && depth === 0) {
-      parts.push(current);
-      current = "";
-      continue;
-    }
-    if (char === "(") depth += 1;
-    if (char === ")") depth -= 1;
-    current += char;
-  }
-  return [...parts, current];
 }

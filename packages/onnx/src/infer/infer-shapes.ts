@@ -1,9 +1,10 @@
 import type { Dim, Graph, Value, ValueType } from "../graph/graph.ts";
-import { maxRank } from "../io/element-types.ts";
+import { elementCount, maxRank } from "../io/element-types.ts";
+import type { DataType } from "../graph/tensor.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { contentRules } from "./content-rules.ts";
-import { mergeDim } from "./dims.ts";
+import { canonicalDim, mergeDim, sizeOfDim } from "./dims.ts";
 import { shapeRules } from "./shape-rules.ts";
 import { contentLimit, type Inference, NodeView } from "./view.ts";
 
@@ -23,21 +24,23 @@ export interface InferOptions {
 export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inference {
   const types = new Map<Value, ValueType>();
   const contents = new Map<Value, readonly Dim[]>();
-  const bind = (type: ValueType): ValueType =>
-    type.shape
-      ? {
-          ...type,
-          shape: type.shape.map((dim) =>
-            typeof dim === "string" ? (Object.hasOwn(dims, dim) ? dims[dim] : dim) : dim,
-          ),
-        }
-      : type;
+  const size = (dim: Dim): Dim => {
+    if (typeof dim === "string" && Object.hasOwn(dims, dim)) return dims[dim];
+    const canonical = canonicalDim(dim);
+    const open = typeof canonical === "string" && Object.keys(dims).length > 0;
+    if (!open) return canonical;
+    // A sum of names gets a size when all of them have one.
+    const bound = sizeOfDim(canonical, (name) => (Object.hasOwn(dims, name) ? dims[name]! : Number.NaN));
+    return bound === undefined || Number.isNaN(bound) ? canonical : bound;
+  };
+  const bind = ({ dtype, shape }: ValueType): ValueType =>
+    shape ? { dtype, shape: shape.map(size) } : { dtype };
   for (const value of graph.values) {
     if (value.data) {
       types.set(value, { dtype: value.data.dtype, shape: value.data.shape });
       const content = smallContent(value);
       if (content) contents.set(value, content);
-    } else if (value.type && !graph.producer(value)) types.set(value, bind(value.type));
+    } else if (value.type && !graph.producer(value)) types.set(value, named(value.name, bind(value.type)));
   }
   for (const node of graph.sorted()) {
     const view = new NodeView(graph, node, { types, contents });
@@ -53,6 +56,11 @@ export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inf
     if (output && content && content.length <= contentLimit) contents.set(output, content);
   }
   return { types, contents };
+}
+
+/** An input's dimension without a name gets one: it is the same size wherever it goes. */
+function named(name: string, { dtype, shape }: ValueType): ValueType {
+  return shape ? { dtype, shape: shape.map((dim, axis) => dim ?? `${name}.${axis}`) } : { dtype };
 }
 
 /** Inferred knowledge first; what the file declares fills the gaps. A rank that disagrees means the declaration is stale. */
@@ -74,11 +82,16 @@ function isSize(dim: Dim): boolean {
   return typeof dim !== "number" || (Number.isSafeInteger(dim) && dim >= 0);
 }
 
+const singleTypes: ReadonlySet<DataType> = new Set(["float32", "float64", "bool"]);
+
+/** Elements of constants small enough to be sizes. */
 function smallContent(value: Value): readonly number[] | undefined {
   const { data } = value;
-  if (!data || (data.dtype !== "int64" && data.dtype !== "int32") || data.shape.length > 1) return undefined;
-  if ((data.shape[0] ?? 1) > contentLimit) return undefined;
-  return [...readNumbers(data)];
+  if (!data || elementCount(data.shape) > contentLimit) return undefined;
+  const integers = data.dtype === "int64" || data.dtype === "int32";
+  // Single numbers of other types take part in shape arithmetic too: Floor(Div(Cast(Shape), 2)).
+  const single = elementCount(data.shape) === 1 && singleTypes.has(data.dtype);
+  return integers || single ? [...readNumbers(data)] : undefined;
 }
 
 function contentOf(view: NodeView): readonly Dim[] | undefined {

@@ -1,5 +1,5 @@
 import type { Dim } from "../graph/graph.ts";
-import { dimOf, factorsOf, multiplyDims } from "./dims.ts";
+import { multiplyDims } from "./dims.ts";
 
 /** Runs of input axes and of output axes that hold the same elements in the same order. */
 export interface AxisGroup {
@@ -69,23 +69,17 @@ function nextGroup(
     input: [i, inputEnd],
     output: [o, outputEnd],
     exact:
-      canonical(input.slice(i, inputEnd)) !== undefined &&
-      canonical(input.slice(i, inputEnd)) === canonical(output.slice(o, outputEnd)),
+      multiplyDims(input.slice(i, inputEnd)) !== undefined &&
+      multiplyDims(input.slice(i, inputEnd)) === multiplyDims(output.slice(o, outputEnd)),
   };
   for (let total = 1; total <= inputEnd - i + (outputEnd - o); total++) {
     for (let taken = 0; taken <= Math.min(total, inputEnd - i); taken++) {
       const made = total - taken;
       if (made > outputEnd - o) continue;
-      const a = canonical(input.slice(i, i + taken));
-      const b = canonical(output.slice(o, o + made));
+      const a = multiplyDims(input.slice(i, i + taken));
+      const b = multiplyDims(output.slice(o, o + made));
       if (a !== undefined && a === b) return { input: [i, i + taken], output: [o, o + made], exact: true };
     }
   }
   return rest;
-}
-
-function canonical(dims: readonly Dim[]): Dim {
-  const product = multiplyDims(dims);
-  const factors = factorsOf(product);
-  return factors && dimOf(factors);
 }

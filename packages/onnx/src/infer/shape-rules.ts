@@ -4,7 +4,8 @@ import { maxRank } from "../io/element-types.ts";
 import { frontAxis, intAttribute, intsAttribute, stringAttribute } from "../ops/attributes.ts";
 import { binaryOps, comparisonOps, globalPoolOps, reduceOps, unaryOps } from "../ops/families.ts";
 import { slidOutput, transposedOutput, windowOf } from "../ops/window.ts";
-import { addDims, broadcastShapes, divideDims, multiplyDims } from "./dims.ts";
+import { readNumbers } from "../io/tensor-data.ts";
+import { addDims, broadcastShapes, divideDims, multiplyDims, subtractDims } from "./dims.ts";
 import type { NodeView } from "./view.ts";
 
 /** What an operator writes; `undefined` for an output about which nothing is known. */
@@ -315,6 +316,28 @@ const constantOfShape: ShapeRule = (view) => {
   return [typed(value?.kind === "tensor" ? value.value.dtype : "float32", view.content(0))];
 };
 
+/** Numbers from start to limit; with start 0 and step 1 as many as the limit says. */
+const range: ShapeRule = (view) => {
+  const content = view.integers(0);
+  const [limit] = view.content(1) ?? [];
+  const [delta] = view.content(2) ?? [];
+  if (content?.length !== 1 || typeof delta !== "number") return [typed(view.dtype(0), [undefined])];
+  const [start = 0] = content;
+  if (typeof limit === "number")
+    return [typed(view.dtype(0), [Math.max(0, Math.ceil((limit - start) / delta))])];
+  return [typed(view.dtype(0), [delta === 1 ? subtractDims(limit, start) : undefined])];
+};
+
+/** Exporters write a range as the places of a tensor of ones. */
+const nonZero: ShapeRule = (view) => {
+  const source = view.input(0);
+  const producer = source && view.graph.producer(source);
+  const value = producer?.op === "ConstantOfShape" ? producer.attributes.get("value") : undefined;
+  const ones = value?.kind === "tensor" && readNumbers(value.value)[0] !== 0;
+  const count = ones ? multiplyDims(view.shape(0) ?? [undefined]) : undefined;
+  return [typed("int64", [view.shape(0)?.length, count])];
+};
+
 const dropout: ShapeRule = (view) => [
   typed(view.dtype(0), view.shape(0)),
   typed(view.opset >= 10 ? "bool" : view.dtype(0), view.shape(0)),
@@ -387,6 +410,13 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
   Cast: cast,
   CastLike: (view) => [typed(view.dtype(1), view.shape(0))],
   Where: where,
+  Range: range,
+  NonZero: nonZero,
+  IsNaN: (view) => [typed("bool", view.shape(0))],
+  IsInf: (view) => [typed("bool", view.shape(0))],
+  ScatterND: same,
+  ScatterElements: same,
+  GatherElements: like((view) => view.shape(1)),
   Dropout: dropout,
   DepthToSpace: depthToSpace,
   Einsum: einsum,

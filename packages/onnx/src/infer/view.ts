@@ -61,6 +61,11 @@ export class NodeView {
     return value && this.#inference.contents.get(value);
   }
 
+  /** Known elements of any small integer value of the graph. */
+  contentOf(value: Value): readonly Dim[] | undefined {
+    return this.#inference.contents.get(value);
+  }
+
   /** Known elements of a small integer input, if all of them are numbers. */
   integers(index: number): readonly number[] | undefined {
     const content = this.content(index);

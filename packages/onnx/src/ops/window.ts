@@ -1,5 +1,5 @@
 import type { Dim, Node } from "../graph/graph.ts";
-import { addDims } from "../infer/dims.ts";
+import { addDims, floorDivideDims } from "../infer/dims.ts";
 import { intAttribute, intsAttribute, stringAttribute } from "./attributes.ts";
 
 /** How a window slides along the spatial axes of Conv, ConvTranspose and the poolings. All lists are per spatial axis. */
@@ -37,8 +37,10 @@ export function slidOutput(node: Node, window: Window, spatial: readonly Dim[]):
     if (same && stride === 1) return input;
     const pads = window.pads[i];
     if (!pads) return undefined;
-    if (typeof input !== "number")
-      return stride === 1 ? addDims([input, pads[0] + pads[1] - extent + 1]) : undefined;
+    if (typeof input !== "number") {
+      if (same || ceil) return undefined;
+      return addDims([floorDivideDims(addDims([input, pads[0] + pads[1] - extent]), stride), 1]);
+    }
     if (same) return Math.ceil(input / stride);
     const steps = (input + pads[0] + pads[1] - extent) / stride;
     if (!ceil) return Math.floor(steps) + 1;

@@ -1,11 +1,12 @@
 import { DgateError } from "@dgate/core";
-import { type Coupling, cutSize, keptIndices, nodeName, type Removal } from "../coupling/analyse.ts";
+import { type Coupling, cutDim, cutSize, keptIndices, nodeName, type Removal } from "../coupling/analyse.ts";
 import type { SizeUse } from "../coupling/axis-context.ts";
 import type { Space } from "../coupling/space.ts";
 import { int, ints } from "../graph/attribute.ts";
 import { type Dim, describeNode, type Node, type Value } from "../graph/graph.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { gatherTensor, readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { emitSizes } from "./emit-sizes.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 
 /** How a model input changed. */
@@ -46,12 +47,12 @@ function retype({ axesOf }: Coupling, value: Value, removal: Removal): void {
   const axes = axesOf(value);
   if (value.data || !type?.shape || axes?.length !== type.shape.length) return;
   const shape = type.shape.map((dim, axis) =>
-    typeof dim === "number" ? cutDim(axes[axis]!, dim, removal) : dim,
+    typeof dim === "number" ? cutNumber(axes[axis]!, dim, removal) : dim,
   );
   if (shape.some((dim, axis) => dim !== type.shape![axis])) value.type = { dtype: type.dtype, shape };
 }
 
-function cutDim(space: Space, dim: Dim, removal: Removal): Dim {
+function cutNumber(space: Space, dim: number, removal: Removal): Dim {
   return space.size === dim ? cutSize(space, removal) : dim;
 }
 
@@ -112,25 +113,59 @@ function cutSizeUse(coupling: Coupling, use: SizeUse, removal: Removal): void {
 const changed = (spaces: readonly Space[], removal: Removal): boolean =>
   spaces.some((space) => space.size !== undefined && cutSize(space, removal) !== space.size);
 
-/** Rewrites the sizes that changed; 0 (copy) and −1 (infer) stay, and what is symbolic becomes −1. */
+/** Rewrites the sizes that changed; in a constant list 0 (copy) and −1 (infer) stay. */
 function cutShapeOperand(
   coupling: Coupling,
   { node, input, spaces }: Extract<SizeUse, { kind: "shape" }>,
   removal: Removal,
 ): void {
-  if (!changed(spaces, removal)) return;
   const operand = node.inputs[input]!;
+  const dims = spaces.map((space) => cutDim(space, removal));
+  const same = dims.every((dim, axis) => dim === (spaces[axis]!.size ?? spaces[axis]!.symbol));
+  if (same && (operand.data || !readsCutSizes(coupling, operand, removal))) return;
   const old = operand.data && readNumbers(operand.data);
   const source = coupling.axesOf(node.inputs[0]!);
-  const sizes = spaces.map((space, axis) => {
-    const size = cutSize(space, removal);
-    const before = old?.[axis];
-    if (before === -1) return -1;
-    const copied = source?.[axis];
-    if (before === 0 && node.op === "Reshape" && copied && cutSize(copied, removal) === size) return 0;
-    return size ?? before ?? -1;
+  const copies = node.op === "Reshape" && source;
+  const sizes = dims.map((dim, axis) => {
+    if (old?.[axis] === -1) return -1;
+    const copied = copies && source[axis] && cutDim(source[axis], removal) === dim && dim !== undefined;
+    if (copied && (old ? old[axis] === 0 : typeof dim !== "number")) return 0;
+    return dim ?? old?.[axis];
   });
-  replaceOperand(coupling, node, input, sizes);
+  const open = sizes.filter((size) => typeof size !== "number");
+  if (open.length === 0)
+    return replaceOperand(
+      coupling,
+      node,
+      input,
+      sizes.filter((size) => typeof size === "number"),
+    );
+  // A size of zero at run time leaves −1 undecided, so it takes the place of a size only where no other is open.
+  if (node.op === "Reshape" && open.length === 1 && !sizes.includes(-1) && !sizes.includes(0)) {
+    return replaceOperand(
+      coupling,
+      node,
+      input,
+      sizes.map((size) => (typeof size === "number" ? size : -1)),
+    );
+  }
+  coupling.graph.setInput(node, input, emitSizes(coupling, sizes));
+}
+
+/** Whether a computed list of sizes reads the size of an axis that is cut. */
+function readsCutSizes({ graph, axesOf }: Coupling, operand: Value, removal: Removal): boolean {
+  const seen = new Set<Value>();
+  const open: Value[] = [operand];
+  for (let value = open.pop(); value; value = open.pop()) {
+    if (seen.has(value)) continue;
+    seen.add(value);
+    const producer = graph.producer(value);
+    if (!producer) continue;
+    if (producer.op !== "Shape" && producer.op !== "Size")
+      open.push(...producer.inputs.filter((each) => each !== undefined));
+    else if (axesOf(producer.inputs[0]!)?.some((space) => keptIndices(space, removal))) return true;
+  }
+  return false;
 }
 
 function cutSplit(

@@ -1,8 +1,10 @@
-import type { Graph, Node, Value } from "../graph/graph.ts";
+import type { Graph, Node, Value, ValueType } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
+import { elementCount } from "../io/element-types.ts";
 import { tensorOf, transposeTensor } from "../io/tensor-data.ts";
 import { intsAttribute } from "../ops/attributes.ts";
+import { removeDeadCode } from "./dead-code.ts";
 
 /**
  * A copy of a graph in the form that analysis and pruning work on: every `Constant` node is an initializer of the same name,
@@ -12,8 +14,34 @@ export function normalise(graph: Graph): Graph {
   const copy = graph.clone();
   liftConstants(copy);
   while (foldStaticShapes(copy) > 0) continue;
+  if (foldSizes(copy) > 0) removeDeadCode(copy);
   return copy;
 }
+
+/**
+ * Replaces integers that do not depend on the run by constants: what `Shape → Gather → …` says of axes of a known size. A cut
+ * of such an axis then leaves other uses of its size alone (a scale 1/√d), and rewrites the sizes that follow from it.
+ */
+function foldSizes(graph: Graph): number {
+  const { types, contents } = inferShapes(graph);
+  let edits = 0;
+  for (const node of graph.sorted()) {
+    const output = only(node.outputs);
+    const content = output && contents.get(output);
+    const type = output && types.get(output);
+    if (!content || !isInteger(type) || !content.every((dim) => Number.isSafeInteger(dim))) continue;
+    const shape = type.shape?.every((dim) => typeof dim === "number") ? type.shape : undefined;
+    if (!shape || elementCount(shape) !== content.length) continue;
+    if (replaceByConstant(graph, node, tensorOf(type.dtype, shape, content as readonly number[]))) edits += 1; // checked above
+  }
+  return edits;
+}
+
+const isInteger = (type: ValueType | undefined): type is ValueType =>
+  type?.dtype === "int64" || type?.dtype === "int32";
+
+const only = (values: readonly (Value | undefined)[]): Value | undefined =>
+  values.length === 1 ? values[0] : undefined;
 
 /** Turns `Constant` nodes into initializers. */
 function liftConstants(graph: Graph): number {

@@ -3,7 +3,7 @@ import { nodeName } from "../coupling/analyse.ts";
 import type { Dim, Graph, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
-import { factorsOf } from "../infer/dims.ts";
+import { sizeOfDim } from "../infer/dims.ts";
 import { NodeView } from "../infer/view.ts";
 import { byteLengthOf, elementCount } from "../io/element-types.ts";
 import { intAttribute } from "../ops/attributes.ts";
@@ -60,11 +60,11 @@ const macRules: Readonly<Record<string, MacRule>> = {
 export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> = {}): GraphCost {
   const inference = inferShapes(graph, { dims });
   const assumed = new Set<string>();
-  const size = (dim: Dim): number => {
-    const factors = factorsOf(dim);
-    for (const symbol of factors?.symbols ?? []) assumed.add(symbol);
-    return factors?.coefficient ?? 1;
-  };
+  const size = (dim: Dim): number =>
+    sizeOfDim(dim, (name) => {
+      assumed.add(name);
+      return 1;
+    }) ?? 1;
   const counted = new Set<Value>();
   const layers = graph.nodes().map((node): NodeCost => {
     let parameters = 0;

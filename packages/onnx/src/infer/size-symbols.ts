@@ -1,0 +1,41 @@
+import type { Dim, Graph, Value } from "../graph/graph.ts";
+import type { Inference } from "./view.ts";
+import { namesOf, parse } from "./polynomial.ts";
+
+/** Where the number behind a symbol can be read at run time: an axis of a model input. */
+export interface SymbolSource {
+  readonly input: Value;
+  readonly axis: number;
+}
+
+/** The symbols that are sizes of model inputs. */
+export function symbolSources(graph: Graph, { types }: Inference): ReadonlyMap<string, SymbolSource> {
+  const sources = new Map<string, SymbolSource>();
+  for (const input of graph.requiredInputs) {
+    types.get(input)?.shape?.forEach((dim, axis) => {
+      if (typeof dim === "string" && isName(dim) && !sources.has(dim)) sources.set(dim, { input, axis });
+    });
+  }
+  return sources;
+}
+
+const isName = (dim: string): boolean => parse(dim)?.get(dim) === 1;
+
+/** Whether a dimension can be computed from the sizes of the model's inputs. */
+export function isComputable(dim: Dim, sources: ReadonlyMap<string, SymbolSource>): boolean {
+  if (typeof dim !== "string") return typeof dim === "number";
+  const polynomial = parse(dim);
+  return (
+    polynomial !== undefined &&
+    [...polynomial.keys()].every((key) => namesOf(key).every((name) => sources.has(name)))
+  );
+}
+
+/**
+ * Whether a size stays what it is when channels are cut: a name or a sum of names. A number, or a multiple of a name, may be
+ * a number of channels.
+ */
+export function isStable(dim: Dim): boolean {
+  const polynomial = typeof dim === "string" ? parse(dim) : undefined;
+  return polynomial !== undefined && [...polynomial].every(([key, value]) => key === "" || value === 1);
+}
