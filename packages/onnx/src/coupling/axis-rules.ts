@@ -297,14 +297,18 @@ const slice: AxisRule = (context) => {
     const at = ranges.findIndex(({ axis }) => axis === ref.axis);
     const range = ranges[at];
     const to = y[ref.axis]!;
-    if (!range || (range.step === 1 && ref.space.size === to.space.size)) {
+    const { size } = ref.space;
+    const whole = range?.step === 1 && size !== undefined && size === to.space.size;
+    if (!range || whole) {
       context.tie(ref, to);
       continue;
     }
-    if (range.step !== 1 || ref.space.size === undefined || context.view.opset < 10) continue;
-    const [from, end] = sliceBounds(ref.space.size, range.start, range.end);
+    const { start, end: limit, step } = range;
+    if (step !== 1 || size === undefined || typeof start !== "number" || typeof limit !== "number") continue;
+    if (context.view.opset < 10) continue;
+    const [from, end] = sliceBounds(size, start, limit);
     const before = new Space(from);
-    const after = new Space(ref.space.size - end);
+    const after = new Space(size - end);
     context.unify(ref.space, sum([before, to.space, after]));
     context.touch(ref);
     context.touch(to);

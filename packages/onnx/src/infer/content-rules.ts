@@ -103,9 +103,10 @@ export const contentRules: Readonly<Record<string, ContentRule>> = {
   Slice: (view) => {
     const data = view.content(0);
     const ranges = sliceRanges(view);
-    const range = ranges?.[0];
-    if (!data || rank(view) !== 1 || ranges?.length !== 1 || range?.step !== 1) return undefined;
-    return data.slice(...sliceBounds(data.length, range.start, range.end));
+    const { start, end, step } = ranges?.[0] ?? {};
+    if (!data || rank(view) !== 1 || ranges?.length !== 1 || step !== 1) return undefined;
+    if (typeof start !== "number" || typeof end !== "number") return undefined;
+    return data.slice(...sliceBounds(data.length, start, end));
   },
   ConstantOfShape: (view) => {
     const sizes = view.integers(0);

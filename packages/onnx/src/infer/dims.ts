@@ -79,14 +79,16 @@ export function mergeDim(first: Dim, second: Dim): Dim {
   return first ?? second;
 }
 
-/** NumPy broadcasting of two dimensions; a size other than 1 decides over a symbol. */
+/**
+ * NumPy broadcasting of two dimensions; a size other than 1 decides over a symbol. Two symbols are taken to be equal: exporters
+ * give one length several names (`sequence_length`, `total_sequence_length`), and do not stretch a named axis.
+ */
 function broadcastDim(a: Dim, b: Dim): Dim {
   if (a === 1) return b;
   if (b === 1) return a;
-  if (a === b) return a;
   if (typeof a === "number") return a;
   if (typeof b === "number") return b;
-  return undefined;
+  return a ?? b;
 }
 
 /** NumPy broadcasting of whole shapes, `undefined` where a rank is not known. */

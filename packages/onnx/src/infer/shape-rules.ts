@@ -185,30 +185,57 @@ function evenPart(dim: Dim, count: number, index: number): Dim {
   return index === count - 1 ? dim - size * (count - 1) : size;
 }
 
-/** The ranges that Slice takes, axis by axis; `undefined` where one of its inputs is computed at run time. */
-export function sliceRanges(
-  view: NodeView,
-): readonly { axis: number; start: number; end: number; step: number }[] | undefined {
+/** What Slice takes of one axis; bounds that are computed at run time are names or unknown. */
+export interface SliceRange {
+  readonly axis: number;
+  readonly start: Dim;
+  readonly end: Dim;
+  readonly step: Dim;
+}
+
+/** The ranges that Slice takes, axis by axis; `undefined` where even the axes are computed at run time. */
+export function sliceRanges(view: NodeView): readonly SliceRange[] | undefined {
   const rank = view.shape(0)?.length;
   const old = view.opset < 10;
-  const starts = old ? intsAttribute(view.node, "starts") : view.integers(1);
-  const ends = old ? intsAttribute(view.node, "ends") : view.integers(2);
   const axes = old ? intsAttribute(view.node, "axes") : view.integers(3);
-  const steps = old ? undefined : view.integers(4);
-  if (rank === undefined || !starts || !ends) return undefined;
-  if (!old && ((view.input(3) && !axes) || (view.input(4) && !steps))) return undefined;
-  return starts.map((start, i) => ({
+  const starts = old ? intsAttribute(view.node, "starts") : view.content(1);
+  const ends = old ? intsAttribute(view.node, "ends") : view.content(2);
+  const steps = old ? undefined : view.content(4);
+  const count = old ? starts?.length : (axes?.length ?? numberOf(view.shape(1)?.[0]));
+  if (rank === undefined || count === undefined || count > rank || (!old && view.input(3) && !axes))
+    return undefined;
+  return Array.from({ length: count }, (_, i) => ({
     axis: frontAxis(axes?.[i] ?? i, rank),
-    start,
-    end: ends[i]!,
-    step: steps?.[i] ?? 1,
+    start: starts?.[i],
+    end: ends?.[i],
+    step: view.input(4) ? steps?.[i] : 1,
   }));
 }
+
+const numberOf = (dim: Dim): number | undefined => (typeof dim === "number" ? dim : undefined);
 
 /** `[from, to)` of a forward slice over an axis of known size. */
 export function sliceBounds(size: number, start: number, end: number): readonly [number, number] {
   const clamp = (at: number): number => Math.max(0, Math.min(size, at < 0 ? at + size : at));
   return [clamp(start), Math.max(clamp(start), clamp(end))];
+}
+
+/** Size of a slice; of symbolic bounds only those that stay within the axis by their form: `[:n]`, `[n:]` of `n + m`. */
+function slicedDim(size: Dim, start: Dim, end: Dim, step: Dim): Dim {
+  if (typeof step !== "number" || step <= 0) return undefined;
+  if (typeof size === "number" && typeof start === "number" && typeof end === "number") {
+    const [from, to] = sliceBounds(size, start, end);
+    return Math.ceil((to - from) / step);
+  }
+  if (step !== 1) return undefined;
+  const toEnd = end === Number.MAX_SAFE_INTEGER || (end !== undefined && end === size);
+  if (toEnd)
+    return start === 0
+      ? size
+      : typeof start === "number" && start < 0
+        ? undefined
+        : subtractDims(size, start);
+  return start === 0 && typeof end === "string" ? end : undefined;
 }
 
 const slice: ShapeRule = like((view) => {
@@ -218,11 +245,7 @@ const slice: ShapeRule = like((view) => {
   if (!ranges) return x.map(() => undefined);
   const shape = [...x];
   for (const { axis, start, end, step } of ranges) {
-    const size = shape[axis];
-    if (typeof size === "number" && step > 0) {
-      const [from, to] = sliceBounds(size, start, end);
-      shape[axis] = Math.ceil((to - from) / step);
-    } else if (!(start === 0 && end === Number.MAX_SAFE_INTEGER && step === 1)) shape[axis] = undefined;
+    shape[axis] = slicedDim(shape[axis], start, end, step);
   }
   return shape;
 });
@@ -318,12 +341,13 @@ const constantOfShape: ShapeRule = (view) => {
 
 /** Numbers from start to limit; with start 0 and step 1 as many as the limit says. */
 const range: ShapeRule = (view) => {
-  const content = view.integers(0);
-  const [limit] = view.content(1) ?? [];
-  const [delta] = view.content(2) ?? [];
-  if (content?.length !== 1 || typeof delta !== "number") return [typed(view.dtype(0), [undefined])];
-  const [start = 0] = content;
-  if (typeof limit === "number")
+  const [[start], [limit], [delta]] = [0, 1, 2].map((i) => view.content(i) ?? [undefined]) as [
+    Dim[],
+    Dim[],
+    Dim[],
+  ];
+  if (typeof delta !== "number") return [typed(view.dtype(0), [undefined])];
+  if (typeof limit === "number" && typeof start === "number")
     return [typed(view.dtype(0), [Math.max(0, Math.ceil((limit - start) / delta))])];
   return [typed(view.dtype(0), [delta === 1 ? subtractDims(limit, start) : undefined])];
 };

@@ -198,7 +198,9 @@ const slice: SliceRule = (context, axis) => {
   if (!x || !ranges) return undefined;
   const range = ranges.find((each) => each.axis === axis);
   if (!range) return x;
-  return range.step === 1 ? x.slice(...sliceBounds(x.length, range.start, range.end)) : undefined;
+  const { start, end, step } = range;
+  if (step !== 1 || typeof start !== "number" || typeof end !== "number") return undefined;
+  return x.slice(...sliceBounds(x.length, start, end));
 };
 
 /** Other axes than the padded ones keep a channel's number if the padding is that number too. */
