@@ -32,6 +32,7 @@ export { inferShapes, type InferOptions } from "./infer/infer-shapes.ts";
 export type { Inference } from "./infer/view.ts";
 export type { Occurrence } from "./coupling/analyse.ts";
 export { countCosts, type GraphCost, type NodeCost } from "./sites/count-costs.ts";
+export { type AttentionLayer, findAttention } from "./sites/attention.ts";
 export { findSites } from "./sites/find-sites.ts";
 export type { CoupledRole, CoupledSlice, Site, SiteKind } from "./sites/site.ts";
 export { fingerprint, mask } from "./prune/mask.ts";

@@ -6,6 +6,7 @@ import type { Inference } from "../infer/view.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { AxisContext, type Contraction, type Findings, type SizeUse } from "./axis-context.ts";
 import { axisRules } from "./axis-rules.ts";
+import { type Caches, findCaches } from "./caches.ts";
 import { Space } from "./space.ts";
 
 /** Longer axes are not looked at index by index: a hostile pad or size makes billions of them. */
@@ -28,6 +29,8 @@ export interface Coupling {
   readonly sizes: readonly SizeUse[];
   /** Where symbolic sizes can be read at run time. */
   readonly symbols: ReadonlyMap<string, SymbolSource>;
+  /** Inputs and outputs that shrink with the heads. */
+  readonly caches: Caches;
   /** Nodes in topological order. */
   readonly nodes: readonly Node[];
   /** The spaces of a value's axes; `undefined` if its rank is not known. */
@@ -68,8 +71,9 @@ export function analyseCoupling(graph: Graph): Coupling {
       context.finish(leftReason(rule !== undefined, node, axesOf));
     });
   }
+  const caches = findCaches(graph);
   for (const value of graph.values) {
-    const reason = outsideUse(graph, value);
+    const reason = outsideUse(graph, value, caches);
     for (const space of axesOf(value) ?? []) {
       if (reason !== undefined) space.block(reason);
       if ((space.size ?? 0) > maxAxisSize) {
@@ -83,6 +87,7 @@ export function analyseCoupling(graph: Graph): Coupling {
     contractions,
     sizes,
     symbols,
+    caches,
     nodes,
     axesOf,
     assign: (value, axes) => spaces.set(value, axes),
@@ -99,9 +104,10 @@ function leftReason(known: boolean, node: Node, axesOf: (value: Value) => unknow
 }
 
 /** Why a value must keep its shape whatever its nodes say. */
-function outsideUse(graph: Graph, value: Value): string | undefined {
+function outsideUse(graph: Graph, value: Value, caches: Caches): string | undefined {
   if (value.sparse) return `"${value.name}" is a sparse tensor`;
-  const use = graph.uses(value).find(({ index, node }) => !node || index < 0);
+  const cached = caches.outputs.has(value);
+  const use = graph.uses(value).find(({ index, node }) => (node ? index < 0 : !cached));
   if (!use) return undefined;
   return use.node
     ? `a subgraph of ${describeNode(use.node)} uses "${value.name}"`

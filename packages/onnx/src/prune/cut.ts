@@ -9,12 +9,19 @@ import { gatherTensor, readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { emitSizes } from "./emit-sizes.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 
-/** How a model input changed. */
-export interface InputCut {
+/** How a model input or output changed. */
+export interface PortCut {
   readonly value: Value;
   readonly axis: number;
   readonly size: number;
   readonly kept: readonly number[];
+  readonly mode: InputMode;
+}
+
+/** What changed at the model's border. */
+export interface BorderCut {
+  readonly inputs: readonly PortCut[];
+  readonly outputs: readonly PortCut[];
 }
 
 /** What becomes of a model input whose features are removed. */
@@ -25,14 +32,14 @@ export type InputMode = "gather" | "resize";
  *
  * @throws DgateError `CHECK` if the shapes that follow from the cut graph are not the expected ones; the graph is then spoilt
  */
-export function cut(coupling: Coupling, removal: Removal, mode: InputMode): InputCut[] {
+export function cut(coupling: Coupling, removal: Removal, mode: InputMode): BorderCut {
   const { graph } = coupling;
   for (const use of coupling.sizes) cutSizeUse(coupling, use, removal);
   for (const value of graph.initializers) cutConstant(coupling, value, removal);
   for (const value of graph.values) retype(coupling, value, removal);
   const inputs = cutInputs(coupling, removal, mode);
   checkShapes(coupling, removal, mode);
-  return inputs;
+  return { inputs, outputs: graph.outputs.flatMap((value) => portCuts(coupling, value, removal, "resize")) };
 }
 
 function cutConstant(coupling: Coupling, value: Value, removal: Removal): void {
@@ -56,32 +63,29 @@ function cutNumber(space: Space, dim: number, removal: Removal): Dim {
   return space.size === dim ? cutSize(space, removal) : dim;
 }
 
-/** A model input keeps its shape and is gathered from (before everything that reads it), or shrinks itself. */
-function cutInputs(coupling: Coupling, removal: Removal, mode: InputMode): InputCut[] {
-  const { graph } = coupling;
-  return graph.requiredInputs.flatMap((value) =>
-    (coupling.axesOf(value) ?? []).flatMap((space, axis): InputCut[] => {
-      const kept = keptIndices(space, removal);
-      if (!kept) return [];
-      if (mode === "gather") gatherInput(coupling, value, axis, space, kept);
-      return [{ value, axis, size: space.size ?? 0, kept }];
-    }),
+/** A model input keeps its shape and is gathered from (before everything that reads it), or shrinks itself, as caches do. */
+function cutInputs(coupling: Coupling, removal: Removal, mode: InputMode): PortCut[] {
+  const cuts = coupling.graph.requiredInputs.flatMap((value) =>
+    portCuts(coupling, value, removal, coupling.caches.inputs.has(value) ? "resize" : mode),
   );
+  for (const each of cuts) if (each.mode === "gather") gatherInput(coupling, each);
+  return cuts;
 }
 
-function gatherInput(
-  { graph, inference }: Coupling,
-  value: Value,
-  axis: number,
-  space: Space,
-  kept: readonly number[],
-): void {
+function portCuts({ axesOf }: Coupling, value: Value, removal: Removal, mode: InputMode): PortCut[] {
+  return (axesOf(value) ?? []).flatMap((space, axis): PortCut[] => {
+    const kept = keptIndices(space, removal);
+    return kept ? [{ value, axis, size: space.size ?? 0, kept, mode }] : [];
+  });
+}
+
+function gatherInput({ graph, inference }: Coupling, { value, axis, size, kept }: PortCut): void {
   const indices = graph.addInitializer(
     graph.freshName(`${value.name}.features`),
     tensorOf("int64", [kept.length], kept),
   );
   const before = inference.types.get(value)!;
-  value.type = { dtype: before.dtype, shape: (value.type ?? before).shape!.with(axis, space.size) };
+  value.type = { dtype: before.dtype, shape: (value.type ?? before).shape!.with(axis, size) };
   const readers = graph.uses(value).slice();
   const picked = graph.addNode({
     op: "Gather",

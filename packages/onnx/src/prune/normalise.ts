@@ -83,6 +83,9 @@ export function fixedData(graph: Graph, value: Value): Tensor | undefined {
 
 const rearranging = new Set(["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"]);
 
+/** Whether a node only moves elements. */
+export const isRearranging = ({ domain, op }: Node): boolean => domain === "" && rearranging.has(op);
+
 /** What a node makes of a constant by moving its elements; `undefined` for another operator or an unknown shape. */
 export function rearranged(
   node: Node,

@@ -81,10 +81,16 @@ function chooseSites(sites: readonly Site[], { sites: wanted, kept }: PlanOption
   return chosen;
 }
 
-/** All but input features; of an axis with several sites (heads × head dim) the outermost one. */
+const onRequest: ReadonlySet<SiteKind> = new Set(["inputs", "queries", "headDims", "layers"]);
+
+/** All but what is pruned on request only; of an axis with several sites (groups × channels) the outermost one. */
 function isDefault(site: Site, open: readonly Site[]): boolean {
-  const first = open.find(({ tensor, axis }) => tensor === site.tensor && axis === site.axis);
-  return site.kind !== "inputs" && first === site;
+  if (onRequest.has(site.kind)) return false;
+  return (
+    open.find(
+      ({ tensor, axis, kind }) => tensor === site.tensor && axis === site.axis && !onRequest.has(kind),
+    ) === site
+  );
 }
 
 function keepRatio({ keep, sparsity }: PlanOptions): number {
@@ -155,6 +161,9 @@ function givenGroups(stream: readonly Site[], kept: Readonly<Record<string, read
   return all.filter((j) => lists.every((list) => list.has(j)));
 }
 
+/** A head goes with its rows of the output projection: a cache may hold anything in its place. */
+const ofHeads = ({ kind }: Site): boolean => kind === "heads" || kind === "queries";
+
 /** An axis of a tensor and what goes of it. */
 interface AxisEntry {
   readonly sites: string[];
@@ -179,7 +188,10 @@ class PlanAxes {
     const dead = Array.from({ length: site.groups }, (_, j) => j).filter((j) => !stay.has(j));
     this.#addSlice(site, site, dead);
     if (!biases) return;
-    for (const slice of site.coupled) if (slice.role === "parameter") this.#addSlice(site, slice, dead);
+    for (const slice of site.coupled) {
+      if (slice.role === "parameter" || (ofHeads(site) && slice.role !== "statistics"))
+        this.#addSlice(site, slice, dead);
+    }
   }
 
   #addSlice(site: Site, slice: AxisSlice, dead: readonly number[]): void {

@@ -3,7 +3,7 @@ import { analyseCoupling, keptIndices, nodeName, type Coupling, type Removal } f
 import type { Graph } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { countCosts } from "../sites/count-costs.ts";
-import { cut, type InputCut, type InputMode } from "./cut.ts";
+import { cut, type InputMode, type PortCut } from "./cut.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { decideRemoval, type KeptBack } from "./decide.ts";
 import { dropConstantBranches } from "./drop-constant-branches.ts";
@@ -44,6 +44,8 @@ export interface PruneReport {
   /** Planned groups that could not go without changing the outputs; they stay zeroed. */
   readonly keptBack: readonly KeptBack[];
   readonly inputs: readonly KeptInput[];
+  /** Outputs that shrank: the caches of a decoder, with their heads. `node` is absent, `mode` is `resize`. */
+  readonly outputs: readonly KeptInput[];
 }
 
 /** Options of `prune`. */
@@ -81,7 +83,7 @@ export function prune(
     return { site: planned.site, groups: planned.size, kept: groupsLeft(coupling, removal, planned) };
   });
   foldRemovedConstants(constants, removal);
-  const cuts = cut(coupling, removal, inputs);
+  const border = cut(coupling, removal, inputs);
   const kept = dropFullGathers(work, gathers);
   removeDeadCode(work);
   work.sortNodes();
@@ -90,7 +92,8 @@ export function prune(
     after: sizeOf(work, dims),
     removed: mergeSites(removed),
     keptBack,
-    inputs: [...kept.map(describeGather), ...cuts.map((each) => describeCut(each, inputs))],
+    inputs: [...kept.map(describeGather), ...border.inputs.map(describeCut)],
+    outputs: border.outputs.map(describeCut),
   };
   return { graph: work, report };
 }
@@ -135,6 +138,6 @@ function describeGather({ input, consumer, indices, axis, size }: FeatureGather)
   };
 }
 
-function describeCut({ value, axis, size, kept }: InputCut, mode: InputMode): KeptInput {
+function describeCut({ value, axis, size, kept, mode }: PortCut): KeptInput {
   return { name: value.name, node: undefined, axis, size, kept, mode };
 }

@@ -14,6 +14,7 @@ import { applyTo } from "../ops/rule-of.ts";
 import { featureAxes, sourceInput } from "../prune/feature-inputs.ts";
 import { fingerprintOfNormal } from "../prune/mask.ts";
 import { fixedData, normalise } from "../prune/normalise.ts";
+import { attentionOf, type FoundAttention } from "./attention.ts";
 import { coupledSlices, outputAxis } from "./coupled-slices.ts";
 import { groupNorms } from "./group-norms.ts";
 import type { CoupledSlice, Site, SiteKind } from "./site.ts";
@@ -23,8 +24,16 @@ interface Survey {
   readonly coupling: Coupling;
   readonly slices: ReadonlyMap<Space, readonly CoupledSlice[]>;
   readonly fingerprint: string;
+  /** Leaves of attention layers, which make sites of their own kind. */
+  readonly attention: ReadonlyMap<Space, HeadSpace>;
   readonly channels: Map<Space, number>;
   readonly sites: Map<string, Site>;
+}
+
+/** A leaf of an attention layer. */
+interface HeadSpace {
+  readonly layer: FoundAttention;
+  readonly kind: "heads" | "queries" | "headDims";
 }
 
 /** A weight and the axis that groups are on. */
@@ -40,15 +49,19 @@ interface Place {
  * can, with the reason. The graph is not changed.
  *
  * Kinds: `neurons` (outputs of Gemm and MatMul), `filters` (of Conv and ConvTranspose), `inputs` (features of the model's
- * inputs that a layer reads), `dimensions` (of an embedding).
+ * inputs that a layer reads), `dimensions` (of an embedding), and of attention layers `heads`, `queries` (of every key–value
+ * head, where they share it) and `headDims`.
  *
  * @throws DgateError `FORMAT` for a cyclic graph
  */
 export function findSites(graph: Graph): Site[] {
   const coupling = analyseCoupling(normalise(graph));
+  const slices = coupledSlices(coupling);
+  const layers = attentionOf(coupling, slices);
   const survey: Survey = {
     coupling,
-    slices: coupledSlices(coupling),
+    slices,
+    attention: headSpaces(layers),
     fingerprint: fingerprintOfNormal(coupling.graph),
     channels: new Map(),
     sites: new Map(),
@@ -64,6 +77,22 @@ export function findSites(graph: Graph): Site[] {
     }
   }
   return [...survey.sites.values()];
+}
+
+function headSpaces(layers: readonly FoundAttention[]): ReadonlyMap<Space, HeadSpace> {
+  const found = new Map<Space, HeadSpace>();
+  for (const layer of layers) {
+    const { kvLeaves, queryLeaves, dimLeaves } = layer;
+    const put = (leaves: readonly Space[], kind: HeadSpace["kind"]): void => {
+      // Layers with tied weights share their heads: one site, named after the first.
+      for (const leaf of leaves) if (!found.has(leaf)) found.set(leaf, { layer, kind });
+    };
+    put(kvLeaves, "heads");
+    // With one key–value head for all, the queries are the heads.
+    put(queryLeaves, kvLeaves.length > 0 ? "queries" : "heads");
+    put(dimLeaves, "headDims");
+  }
+  return found;
 }
 
 function placesOf(coupling: Coupling, node: Node): Place[] {
@@ -115,7 +144,10 @@ function addChannels(survey: Survey, place: Place): void {
   const space = survey.coupling.axesOf(weight)![axis]!;
   const leaves = space.leaves();
   const free = leaves.filter((leaf) => whyBlocked(leaf) === undefined);
+  const ofHeads = leaves.filter((leaf) => survey.attention.has(leaf) && leaf.size !== 1);
+  for (const leaf of ofHeads) addHeads(survey, place, leaf);
   for (const leaf of free) {
+    if (survey.attention.has(leaf)) continue;
     const coupled = (survey.slices.get(leaf) ?? []).filter(
       (slice) => slice.tensor !== weight.name || slice.axis !== axis,
     );
@@ -127,7 +159,7 @@ function addChannels(survey: Survey, place: Place): void {
       coupled,
     });
   }
-  if (free.length > 0) return;
+  if (free.length > 0 || ofHeads.length > 0) return;
   addSite(survey, place, {
     groups: weight.data!.shape[axis]!,
     places: [{ offset: 0, stride: 1, loops: [] }],
@@ -135,6 +167,30 @@ function addChannels(survey: Survey, place: Place): void {
     channel: newChannel(survey, space.root),
     coupled: [],
   });
+}
+
+/**
+ * One site per leaf of an attention layer, on the weight that makes the values where the leaf reaches it; everything else that
+ * holds the heads (queries, keys, their biases, rows of the output projection) is coupled.
+ */
+function addHeads(survey: Survey, place: Place, leaf: Space): void {
+  const { layer, kind } = survey.attention.get(leaf)!;
+  const all = survey.slices.get(leaf) ?? [];
+  const producers = all.filter(({ role }) => role === "producer");
+  const own = producers.find(({ tensor }) => layer.valueWeights.has(tensor)) ?? producers[0];
+  if (own?.tensor !== place.weight.name || own.axis !== place.axis) return;
+  addSite(
+    survey,
+    { ...place, kind },
+    {
+      groups: leaf.size ?? 1,
+      places: own.places,
+      prunable: whyBlocked(leaf) ?? true,
+      channel: newChannel(survey, leaf),
+      coupled: all.filter((slice) => slice !== own),
+    },
+    layer.name,
+  );
 }
 
 function newChannel({ channels }: Survey, leaf: Space): number {
@@ -145,9 +201,14 @@ function newChannel({ channels }: Survey, leaf: Space): number {
 
 type Groups = Pick<Site, "groups" | "places" | "prunable" | "channel" | "coupled">;
 
-function addSite(survey: Survey, { kind, node, weight, axis }: Place, groups: Groups): void {
+function addSite(
+  survey: Survey,
+  { kind, node, weight, axis }: Place,
+  groups: Groups,
+  layer: string = nodeName(node),
+): void {
   const { sites, fingerprint } = survey;
-  const stem = `${nodeName(node)}.${kind}`;
+  const stem = `${layer}.${kind}`;
   let name = stem;
   for (let i = 2; sites.has(name); i++) name = `${stem}.${i}`;
   const tensor: Tensor = weight.data!;
@@ -155,7 +216,7 @@ function addSite(survey: Survey, { kind, node, weight, axis }: Place, groups: Gr
   sites.set(name, {
     name,
     kind,
-    node: nodeName(node),
+    node: layer,
     tensor: weight.name,
     axis,
     axisSize,

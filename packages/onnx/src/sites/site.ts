@@ -2,10 +2,18 @@ import type { Occurrence } from "../coupling/analyse.ts";
 
 /**
  * What the groups of a site are: outputs of Gemm and MatMul (`neurons`) or Conv and ConvTranspose (`filters`), attention
- * heads (of grouped-query attention: key–value heads with their queries), the indices within every head (`headDims`), whole
- * residual branches (`layers`), features of the model's inputs (`inputs`), columns of an embedding (`dimensions`).
+ * heads (of grouped-query attention: key–value heads with their queries), the queries of every key–value head (`queries`),
+ * the indices within every head (`headDims`), whole residual branches (`layers`), features of the model's inputs (`inputs`), columns of an embedding (`dimensions`).
  */
-export type SiteKind = "neurons" | "filters" | "heads" | "headDims" | "layers" | "inputs" | "dimensions";
+export type SiteKind =
+  | "neurons"
+  | "filters"
+  | "heads"
+  | "queries"
+  | "headDims"
+  | "layers"
+  | "inputs"
+  | "dimensions";
 
 /**
  * What a coupled tensor does with the channels: `producer` makes them (rows of zeros there make the channel constant),
@@ -30,7 +38,7 @@ export interface Site {
   /** `node.kind`, unique in the model. */
   readonly name: string;
   readonly kind: SiteKind;
-  /** The layer: a node's name. */
+  /** The layer: a node's name, of heads that of the attention layer. */
   readonly node: string;
   /** The initializer that makes the channels, and its axis. */
   readonly tensor: string;

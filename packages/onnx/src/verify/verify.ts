@@ -2,12 +2,12 @@ import { DgateError, randomGenerator } from "@dgate/core";
 import { Graph } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { readModel } from "../io/read.ts";
-import { gatherTensor } from "../io/tensor-data.ts";
+import { gatherTensor, readNumbers } from "../io/tensor-data.ts";
 import { writeModel } from "../io/write.ts";
-import type { KeptInput } from "../prune/prune.ts";
+import type { KeptInput, PruneReport } from "../prune/prune.ts";
 import { printType, shapesFit } from "../runtime/check-feeds.ts";
 import { openRunner, type Runner, type RunnerValue } from "../runtime/open-runner.ts";
-import { numbersOf, type RunTensor } from "../runtime/run-tensor.ts";
+import { constantOf, type RunTensor } from "../runtime/run-tensor.ts";
 import { randomInputs } from "./random-inputs.ts";
 
 /** Options of `verify`. */
@@ -24,8 +24,10 @@ export interface VerifyOptions {
   readonly dims?: Readonly<Record<string, number>>;
   /** Inputs to run besides the random ones. */
   readonly feeds?: readonly Readonly<Record<string, Tensor>>[];
-  /** The report's `inputs`, if the second model takes the kept features only (`inputs: "resize"`). */
+  /** The report's `inputs`, if inputs of the second model shrank (`inputs: "resize"`, caches of a decoder). */
   readonly inputs?: readonly KeptInput[];
+  /** The report's `outputs`, if outputs of the second model shrank (caches of a decoder). */
+  readonly outputs?: readonly KeptInput[];
 }
 
 /** How far two models are apart. */
@@ -52,7 +54,7 @@ export async function verify(
   second: Graph | Uint8Array,
   options: VerifyOptions = {},
 ): Promise<Verification> {
-  const { runs = 3, tolerance = 1e-4, seed = 1, dims = {}, feeds = [], inputs = [] } = options;
+  const { runs = 3, tolerance = 1e-4, seed = 1, dims = {}, feeds = [], inputs = [], outputs = [] } = options;
   if (!Number.isSafeInteger(runs) || runs < 0 || runs + feeds.length === 0) {
     throw new DgateError(
       "OPTION",
@@ -68,9 +70,15 @@ export async function verify(
       checkInputs(a.inputs, b.inputs, inputs);
       const comparison = new Comparison();
       for (let run = 0; run < runs; run++) {
-        await compare(a, b, randomInputs(graph, random, dims, 1 + (run % 3)), inputs, comparison);
+        await compare(
+          a,
+          b,
+          randomInputs(graph, random, dims, 1 + (run % 3)),
+          { inputs, outputs },
+          comparison,
+        );
       }
-      for (const feed of feeds) await compare(a, b, feed, inputs, comparison);
+      for (const feed of feeds) await compare(a, b, feed, { inputs, outputs }, comparison);
       return comparison.result(tolerance);
     } finally {
       await b.dispose();
@@ -127,23 +135,32 @@ async function compare(
   a: Runner,
   b: Runner,
   feeds: Readonly<Record<string, Tensor>>,
-  inputs: readonly KeptInput[],
+  { inputs, outputs }: Pick<PruneReport, "inputs" | "outputs">,
   comparison: Comparison,
 ): Promise<void> {
   const reduced = Object.fromEntries(
-    Object.entries(feeds).map(([name, tensor]) => {
-      const cuts = inputs.filter((input) => input.name === name && input.mode === "resize");
-      return [name, cuts.reduce((cut, { axis, kept }) => gatherTensor(cut, axis, kept), tensor)];
-    }),
+    Object.entries(feeds).map(([name, tensor]) => [name, reduce(name, tensor, inputs)]),
   );
-  comparison.add(await a.run(feeds), await b.run(reduced));
+  const [left, right] = [await a.run(feeds), await b.run(reduced)];
+  const constants = (tensors: Readonly<Record<string, RunTensor>>): Record<string, Tensor> =>
+    Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, constantOf(tensor)]));
+  const full = Object.entries(constants(left)).map(
+    ([name, tensor]) => [name, reduce(name, tensor, outputs)] as const,
+  );
+  comparison.add(Object.fromEntries(full), constants(right));
+}
+
+/** What is left of an input or output of the first model in the second one. */
+function reduce(name: string, tensor: Tensor, kept: readonly KeptInput[]): Tensor {
+  const cuts = kept.filter((each) => each.name === name && each.mode === "resize");
+  return cuts.reduce((cut, each) => gatherTensor(cut, each.axis, each.kept), tensor);
 }
 
 /** Gathers the largest difference and the largest value of each output. */
 class Comparison {
   readonly #outputs = new Map<string, { difference: number; scale: number }>();
 
-  add(a: Readonly<Record<string, RunTensor>>, b: Readonly<Record<string, RunTensor>>): void {
+  add(a: Readonly<Record<string, Tensor>>, b: Readonly<Record<string, Tensor>>): void {
     const names = Object.keys(a);
     if (names.length !== Object.keys(b).length) {
       throw new DgateError(
@@ -154,7 +171,7 @@ class Comparison {
     for (const name of names) this.#addOutput(name, a[name]!, b[name]);
   }
 
-  #addOutput(name: string, a: RunTensor, b: RunTensor | undefined): void {
+  #addOutput(name: string, a: Tensor, b: Tensor | undefined): void {
     if (!b || a.shape.join() !== b.shape.join()) {
       throw new DgateError(
         "CHECK",
@@ -163,8 +180,8 @@ class Comparison {
     }
     const entry = this.#outputs.get(name) ?? { difference: 0, scale: 0 };
     this.#outputs.set(name, entry);
-    const left = numbersOf(a);
-    const right = numbersOf(b);
+    const left = readNumbers(a);
+    const right = readNumbers(b);
     for (let i = 0; i < left.length; i++) {
       const [x, y] = [left[i]!, right[i]!];
       if (Object.is(x, y)) continue;

@@ -1,0 +1,36 @@
+import type { Graph, Node, Value } from "../graph/graph.ts";
+
+/** Values that hand keys and values of earlier tokens from run to run. */
+export interface Caches {
+  readonly inputs: ReadonlySet<Value>;
+  readonly outputs: ReadonlySet<Value>;
+}
+
+/** As decoders name them: `past_key_values.0.key`, `past_0`, `present.0.value`, `present_key_self`. */
+const pastName = /^past/;
+const presentName = /^present/;
+
+/**
+ * The key–value caches of a decoder: an output that an input is joined into (`present = Concat(past, new)`), and what is named
+ * as exporters name caches. Nobody but the next run reads them, so they shrink with the heads; other outputs keep their shape.
+ */
+export function findCaches(graph: Graph): Caches {
+  const inputs = new Set(graph.requiredInputs.filter(({ name }) => pastName.test(name)));
+  const outputs = new Set(graph.outputs.filter(({ name }) => presentName.test(name)));
+  const given = new Set(graph.outputs);
+  for (const node of graph.nodes("Concat")) {
+    const output = node.outputs[0];
+    const past = pastOf(graph, node);
+    if (!output || !past || !given.has(output)) continue;
+    inputs.add(past);
+    outputs.add(output);
+  }
+  return { inputs, outputs };
+}
+
+/** The model input that a Concat joins something computed to. */
+function pastOf(graph: Graph, { inputs }: Node): Value | undefined {
+  const [first, second] = inputs;
+  if (inputs.length !== 2 || !first || !second) return undefined;
+  return graph.isInput(first) && !first.data && graph.producer(second) ? first : undefined;
+}

@@ -1,0 +1,261 @@
+import { type Coupling, nodeName, whyBlocked } from "../coupling/analyse.ts";
+import type { Space } from "../coupling/space.ts";
+import type { Graph, Node, Value } from "../graph/graph.ts";
+import { stringAttribute } from "../ops/attributes.ts";
+import { fixedData, isRearranging, normalise } from "../prune/normalise.ts";
+import { analyseCoupling } from "../coupling/analyse.ts";
+import { coupledSlices } from "./coupled-slices.ts";
+import type { CoupledSlice } from "./site.ts";
+
+/** A place where a model attends: `softmax(q·kᵀ)·v`, or an operator that does it. */
+export interface AttentionLayer {
+  /** The common part of its nodes' names, or the name of its Softmax. */
+  readonly name: string;
+  /** `MatMul`, `Einsum`, or the fused operator. */
+  readonly form: string;
+  /** Query heads. */
+  readonly heads: number;
+  /** Heads of keys and values: fewer than `heads` in grouped-query attention. */
+  readonly kvHeads: number;
+  /** Length of a query and a key; 0 where it is known at run time only. */
+  readonly headDim: number;
+  /** True, or why no head can be removed. */
+  readonly prunable: true | string;
+}
+
+/** An attention layer with the channel spaces of its heads. */
+export interface FoundAttention extends AttentionLayer {
+  /** Leaves that number the key–value heads (with their queries). */
+  readonly kvLeaves: readonly Space[];
+  /** Leaves that number the queries of one key–value head. */
+  readonly queryLeaves: readonly Space[];
+  /** Leaves within a head. */
+  readonly dimLeaves: readonly Space[];
+  /** Weights that make the values. */
+  readonly valueWeights: ReadonlySet<string>;
+}
+
+/**
+ * The attention layers of a model, in the order of its nodes. The graph is not changed.
+ *
+ * @throws DgateError `FORMAT` for a cyclic graph
+ */
+export function findAttention(graph: Graph): AttentionLayer[] {
+  const coupling = analyseCoupling(normalise(graph));
+  return attentionOf(coupling, coupledSlices(coupling)).map(
+    ({ name, form, heads, kvHeads, headDim, prunable }) => {
+      return { name, form, heads, kvHeads, headDim, prunable };
+    },
+  );
+}
+
+/** As `findAttention`, for a graph that is analysed already. */
+export function attentionOf(
+  coupling: Coupling,
+  slices: ReadonlyMap<Space, readonly CoupledSlice[]>,
+): FoundAttention[] {
+  const repeated = repeatedLeaves(coupling);
+  const names = new Set<string>();
+  return coupling.nodes.flatMap((node) => {
+    const parts = partsOf(coupling, node);
+    if (!parts) return [];
+    const found = describe(coupling, parts, slices, repeated);
+    const name = unique(found.name, names);
+    return [{ ...found, name }];
+  });
+}
+
+/** The nodes of `context = softmax(scores)·value`. */
+interface Parts {
+  readonly scores: Node;
+  readonly softmax: Node;
+  readonly context: Node;
+  readonly value: Value;
+}
+
+function partsOf({ graph }: Coupling, softmax: Node): Parts | undefined {
+  if (softmax.op !== "Softmax" || softmax.domain !== "") return undefined;
+  const scores = softmax.inputs[0] && productBehind(graph, softmax.inputs[0], 0);
+  const found = softmax.outputs[0] && productAfter(graph, softmax.outputs[0], 0);
+  return scores && found ? { scores, softmax, ...found } : undefined;
+}
+
+/** What may stand between the products and the Softmax: scale, mask, bias, casts, guards, moves. */
+const between = new Set([
+  "Add",
+  "Cast",
+  "Clip",
+  "Div",
+  "Dropout",
+  "Identity",
+  "Max",
+  "Mul",
+  "Reshape",
+  "Squeeze",
+  "Sub",
+  "Transpose",
+  "Unsqueeze",
+  "Where",
+]);
+const longestPath = 12;
+
+function productBehind(graph: Graph, value: Value, steps: number): Node | undefined {
+  const node = graph.producer(value);
+  if (!node || node.domain !== "" || steps > longestPath) return undefined;
+  if (isProduct(graph, node)) return node;
+  if (!between.has(node.op)) return undefined;
+  for (const input of node.inputs) {
+    const found = input && productBehind(graph, input, steps + 1);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+function productAfter(
+  graph: Graph,
+  value: Value,
+  steps: number,
+): Pick<Parts, "context" | "value"> | undefined {
+  if (steps > longestPath) return undefined;
+  for (const { node, index } of graph.uses(value)) {
+    if (!node || index < 0 || node.domain !== "") continue;
+    const other = node.inputs[1 - index];
+    if (isProduct(graph, node) && other) return { context: node, value: other };
+    const next = between.has(node.op) ? node.outputs[0] : undefined;
+    const found = next && productAfter(graph, next, steps + 1);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** A product of two computed values. */
+function isProduct(graph: Graph, { op, inputs }: Node): boolean {
+  if (op !== "MatMul" && op !== "Einsum") return false;
+  return inputs.length === 2 && inputs.every((value) => value && isComputed(graph, value));
+}
+
+/** Neither a constant nor a moved constant (a tied weight is used through a Transpose). */
+function isComputed(graph: Graph, value: Value): boolean {
+  if (fixedData(graph, value)) return false;
+  const producer = graph.producer(value);
+  const source = producer && isRearranging(producer) ? producer.inputs[0] : undefined;
+  return source ? isComputed(graph, source) : true;
+}
+
+function describe(
+  coupling: Coupling,
+  { scores, softmax, context, value }: Parts,
+  slices: ReadonlyMap<Space, readonly CoupledSlice[]>,
+  repeated: ReadonlySet<Space>,
+): FoundAttention {
+  const batch = batchAxes(coupling, scores);
+  const leaves = [...new Set(batch.flatMap((space) => space.leaves()))].filter(({ size }) => (size ?? 0) > 1);
+  // Windows and other positions are batch axes too; heads are in the weights.
+  const heads = leaves.filter((leaf) =>
+    slices.get(leaf)?.some(({ role }) => role === "producer" || role === "consumer"),
+  );
+  const groups = heads.filter((leaf) => !repeated.has(leaf));
+  const queries = heads.filter((leaf) => repeated.has(leaf));
+  const count = (spaces: readonly Space[]): number =>
+    spaces.reduce((product, { size }) => product * (size ?? 1), 1);
+  const dims = contractedSpace(coupling, scores);
+  return {
+    name: commonName([scores, softmax, context].map(nodeName)) ?? nodeName(softmax),
+    form: context.op,
+    heads: heads.length > 0 ? count(heads) : (numberOf(batch.at(-1)) ?? 1),
+    kvHeads: heads.length > 0 ? count(groups) : (numberOf(batch.at(-1)) ?? 1),
+    headDim: dims?.size ?? 0,
+    prunable: whyNot(groups.length > 0 ? groups : queries, leaves.length > 0),
+    kvLeaves: groups,
+    queryLeaves: queries,
+    dimLeaves: dimLeaves(coupling, scores, context, dims),
+    valueWeights: weightsBehind(coupling.graph, value),
+  };
+}
+
+const numberOf = (space: Space | undefined): number | undefined => space?.size;
+
+function whyNot(heads: readonly Space[], severalHeads: boolean): true | string {
+  if (heads.length === 0) {
+    return severalHeads
+      ? "its heads cannot be followed to the weights that make them"
+      : "it has one head only";
+  }
+  const reasons = heads.map(whyBlocked);
+  return reasons.includes(undefined) ? true : reasons[0]!;
+}
+
+/** The axes that both operands of a product share and keep: batch, heads, windows. */
+function batchAxes({ axesOf }: Coupling, node: Node): readonly Space[] {
+  const output = node.outputs[0];
+  const axes = (output && axesOf(output)) ?? [];
+  if (node.op === "MatMul") return axes.slice(0, -2);
+  const [inputs = "", letters = ""] = stringAttribute(node, "equation", "").replaceAll(" ", "").split("->");
+  const [left = "", right = ""] = inputs.split(",");
+  return axes.filter((_, i) => left.includes(letters[i] ?? "?") && right.includes(letters[i] ?? "?"));
+}
+
+function contractedSpace({ contractions }: Coupling, node: Node): Space | undefined {
+  return contractions.find((contraction) => contraction.node === node)?.space;
+}
+
+/** Leaves of a query and a key, and those of a value. */
+function dimLeaves({ axesOf }: Coupling, scores: Node, context: Node, dims: Space | undefined): Space[] {
+  const known = new Set((axesOf(scores.outputs[0]!) ?? []).flatMap((space) => space.leaves()));
+  const values = (axesOf(context.outputs[0]!) ?? []).flatMap((space) => space.leaves());
+  return [...new Set([...(dims?.leaves() ?? []), ...values.filter((leaf) => !known.has(leaf))])];
+}
+
+/** Leaves that an Expand makes: every key–value head serves several queries. */
+function repeatedLeaves({ graph, axesOf }: Coupling): ReadonlySet<Space> {
+  const found = new Set<Space>();
+  for (const node of graph.nodes("Expand")) {
+    const from = (node.inputs[0] && axesOf(node.inputs[0])) ?? [];
+    const to = (node.outputs[0] && axesOf(node.outputs[0])) ?? [];
+    to.forEach((space, axis) => {
+      const source = from[axis - to.length + from.length];
+      if (!source || source.size === 1) for (const leaf of space.leaves()) found.add(leaf);
+    });
+  }
+  return found;
+}
+
+/** Weights of the layers that a value comes from, through whatever does not sum over channels. */
+function weightsBehind(graph: Graph, value: Value): ReadonlySet<string> {
+  const found = new Set<string>();
+  const seen = new Set<Value>();
+  const open = [value];
+  for (let at = open.pop(); at; at = open.pop()) {
+    if (seen.has(at)) continue;
+    seen.add(at);
+    const node = graph.producer(at);
+    if (!node) continue;
+    const weight = node.inputs[1];
+    if (["MatMul", "Gemm", "Conv", "Einsum"].includes(node.op) && weight) {
+      if (!isComputed(graph, weight)) found.add(sourceOf(graph, weight).name);
+    } else open.push(...node.inputs.filter((input) => input !== undefined));
+  }
+  return found;
+}
+
+/** The constant behind a moved one. */
+function sourceOf(graph: Graph, value: Value): Value {
+  const producer = graph.producer(value);
+  const source = producer && isRearranging(producer) ? producer.inputs[0] : undefined;
+  return source ? sourceOf(graph, source) : value;
+}
+
+/** `/encoder/layer.0/attention/self` of `/encoder/layer.0/attention/self/MatMul` and `…/Softmax`. */
+function commonName(names: readonly string[]): string | undefined {
+  const [first = [], ...others] = names.map((name) => name.split("/").slice(0, -1));
+  const length = first.findIndex((part, i) => others.some((other) => other[i] !== part));
+  const common = first.slice(0, length < 0 ? first.length : length).join("/");
+  return common === "" ? undefined : common;
+}
+
+function unique(stem: string, taken: Set<string>): string {
+  let name = stem;
+  for (let i = 2; taken.has(name); i++) name = `${stem}.${i}`;
+  taken.add(name);
+  return name;
+}
