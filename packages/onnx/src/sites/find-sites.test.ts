@@ -4,6 +4,7 @@ import { int, tensor } from "../graph/attribute.ts";
 import type { Value } from "../graph/graph.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { tensorOf } from "../io/tensor-data.ts";
+import { findAttention } from "./attention.ts";
 import { findSites } from "./find-sites.ts";
 import type { Site } from "./site.ts";
 
@@ -62,25 +63,36 @@ test("heads appear by themselves where a layer's outputs are split by a reshape"
     return net.transpose(split, [0, 2, 1, 3]);
   };
   const [q, k, v] = [heads("q"), heads("k"), heads("v")];
-  const scores = net.op("Softmax", [net.op("MatMul", [q, net.transpose(k, [0, 1, 3, 2])])]);
+  const scores = net.op("Softmax", [net.op("MatMul", [q, net.transpose(k, [0, 1, 3, 2])])], {}, "attention");
   const context = net.transpose(net.op("MatMul", [scores, v]), [0, 2, 1, 3]);
   const graph = net.output(net.matmul("o", net.reshape(context, [0, 0, 12], "merge"), [12, 8]));
-  const sites = findSites(graph).filter(({ kind }) => kind === "neurons");
+  const sites = findSites(graph).filter(({ kind }) => kind !== "inputs");
   expect(
-    sites.map(({ name, groups, blockSize, prunable }) => [name, groups, blockSize, prunable === true]),
+    sites.map(({ name, tensor: weight, groups, blockSize, prunable }) => [
+      name,
+      weight,
+      groups,
+      blockSize,
+      prunable === true,
+    ]),
   ).toEqual([
-    ["q.neurons", 3, 4, true],
-    ["q.neurons.2", 4, 3, true],
-    ["k.neurons", 3, 4, true],
-    ["k.neurons.2", 4, 3, true],
-    ["v.neurons", 3, 4, true],
-    ["v.neurons.2", 4, 3, true],
-    ["o.neurons", 8, 1, false],
+    ["attention.headDims", "q/kernel", 4, 3, true],
+    ["attention.heads", "v/kernel", 3, 4, true],
+    ["attention.headDims.2", "v/kernel", 4, 3, true],
+    ["o.neurons", "o/kernel", 8, 1, false],
   ]);
-  const [qHeads, kHeads, vHeads] = ["q", "k", "v"].map(
-    (name) => sites.find((site) => site.name === `${name}.neurons`)!,
-  );
-  expect([kHeads!.channel, vHeads!.channel]).toEqual([qHeads!.channel, qHeads!.channel]);
+  const coupled = sites[1]!.coupled.map(({ tensor: weight, axis, role }) => `${weight}[${axis}] ${role}`);
+  expect(coupled.toSorted()).toEqual([
+    "k/bias[0] parameter",
+    "k/kernel[1] producer",
+    "o/kernel[0] consumer",
+    "q/bias[0] parameter",
+    "q/kernel[1] producer",
+    "v/bias[0] parameter",
+  ]);
+  expect(findAttention(graph)).toEqual([
+    { name: "attention", form: "MatMul", heads: 3, kvHeads: 3, headDim: 4, prunable: true },
+  ]);
 });
 
 test("an unknown operator blocks its own channels, not the model", () => {
