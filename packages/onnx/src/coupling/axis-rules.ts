@@ -1,3 +1,4 @@
+import { mergeDomain } from "../ops/flat.ts";
 import { reshapeGroups } from "../infer/reshape-groups.ts";
 import type { Value } from "../graph/graph.ts";
 import { isStable } from "../infer/size-symbols.ts";
@@ -422,6 +423,23 @@ const constantOfShape: AxisRule = (context) => {
   sizeOperand(context, 0);
 };
 
+/** Both branches of an If give the same channels. */
+const merge: AxisRule = (context) => {
+  const { outputs } = context.node;
+  outputs.forEach((_, i) => {
+    const output = context.output(i);
+    for (const input of [1 + i, 1 + i + outputs.length]) {
+      context.input(input)?.forEach((ref) => {
+        const to = output?.[ref.axis];
+        const same = ref.space.size === to?.space.size;
+        if (same && ref.space.size !== undefined) context.tie(ref, to);
+        else if (same) for (const each of [ref, to]) context.touch(each);
+        else blockBoth(context, ref, to, "joins branches of different shapes");
+      });
+    }
+  });
+};
+
 /** Counts positions, which are no channels. */
 const range: AxisRule = (context) => context.output()?.forEach((ref) => context.touch(ref));
 
@@ -462,5 +480,6 @@ export const axisRules: Readonly<Record<string, AxisRule>> = {
   Size: shapeOf,
   ConstantOfShape: constantOfShape,
   Range: range,
+  [`${mergeDomain}.Merge`]: merge,
   Trilu: passing((_, axis, rank) => (axis >= rank - 2 ? "cuts a triangle out of this axis" : undefined)),
 };

@@ -1,3 +1,4 @@
+import { mergeDomain } from "../ops/flat.ts";
 import type { Dim, ValueType } from "../graph/graph.ts";
 import { type DataType, dataTypes } from "../graph/tensor.ts";
 import { maxRank } from "../io/element-types.ts";
@@ -339,6 +340,20 @@ const constantOfShape: ShapeRule = (view) => {
   return [typed(value?.kind === "tensor" ? value.value.dtype : "float32", view.content(0))];
 };
 
+/** What both branches of an If say of its outputs. */
+const merge: ShapeRule = (view) => {
+  const count = view.node.outputs.length;
+  return view.node.outputs.map((_, i) => {
+    const [a, b] = [view.type(view.input(1 + i)), view.type(view.input(1 + i + count))];
+    if (!a || !b || a.dtype !== b.dtype) return undefined;
+    const same = a.shape?.length === b.shape?.length;
+    return typed(
+      a.dtype,
+      same ? a.shape?.map((dim, axis) => (dim === b.shape?.[axis] ? dim : undefined)) : undefined,
+    );
+  });
+};
+
 /** Numbers from start to limit; with start 0 and step 1 as many as the limit says. */
 const range: ShapeRule = (view) => {
   const [[start], [limit], [delta]] = [0, 1, 2].map((i) => view.content(i) ?? [undefined]) as [
@@ -436,6 +451,7 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
   Where: where,
   Range: range,
   NonZero: nonZero,
+  [`${mergeDomain}.Merge`]: merge,
   IsNaN: (view) => [typed("bool", view.shape(0))],
   IsInf: (view) => [typed("bool", view.shape(0))],
   ScatterND: same,

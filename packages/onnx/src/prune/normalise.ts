@@ -4,14 +4,17 @@ import { inferShapes } from "../infer/infer-shapes.ts";
 import { elementCount } from "../io/element-types.ts";
 import { tensorOf, transposeTensor } from "../io/tensor-data.ts";
 import { intsAttribute } from "../ops/attributes.ts";
+import { flattenBranches } from "./branches.ts";
 import { removeDeadCode } from "./dead-code.ts";
 
 /**
  * A copy of a graph in the form that analysis and pruning work on: every `Constant` node is an initializer of the same name,
- * and a weight that is only reshaped or transposed before its use is stored that way. Outputs are the same to the bit.
+ * a weight that is only reshaped or transposed before its use is stored that way, sizes that do not depend on the run are
+ * constants, and the branches of an If lie in the graph (`restoreBranches` puts them back). Outputs are the same to the bit.
  */
 export function normalise(graph: Graph): Graph {
   const copy = graph.clone();
+  flattenBranches(copy);
   liftConstants(copy);
   while (foldStaticShapes(copy) > 0) continue;
   if (foldSizes(copy) > 0) removeDeadCode(copy);

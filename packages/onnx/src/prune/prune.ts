@@ -3,6 +3,7 @@ import { analyseCoupling, keptIndices, nodeName, type Coupling, type Removal } f
 import type { Graph } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { countCosts } from "../sites/count-costs.ts";
+import { restoreBranches } from "./branches.ts";
 import { cut, type InputMode, type PortCut } from "./cut.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { decideRemoval, type KeptBack } from "./decide.ts";
@@ -86,10 +87,12 @@ export function prune(
   const border = cut(coupling, removal, inputs);
   const kept = dropFullGathers(work, gathers);
   removeDeadCode(work);
+  const after = sizeOf(work, dims);
+  restoreBranches(work);
   work.sortNodes();
   const report: PruneReport = {
     before: sizeOf(before, dims),
-    after: sizeOf(work, dims),
+    after,
     removed: mergeSites(removed),
     keptBack,
     inputs: [...kept.map(describeGather), ...border.inputs.map(describeCut)],

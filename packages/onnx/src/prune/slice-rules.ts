@@ -1,3 +1,4 @@
+import { mergeDomain } from "../ops/flat.ts";
 import { reshapeGroups } from "../infer/reshape-groups.ts";
 import { padAmounts, sliceBounds, sliceRanges } from "../infer/shape-rules.ts";
 import type { Dim } from "../graph/graph.ts";
@@ -243,6 +244,12 @@ const expand: SliceRule = (context, axis) => {
   return size === undefined ? undefined : broadcastSlices(context, 0, axis, size);
 };
 
+/** What both branches of an If give. */
+const merge: SliceRule = (context, axis) => {
+  const [a, b] = [context.slices(1, axis), context.slices(1 + context.node.outputs.length, axis)];
+  return a?.length === b?.length ? a?.map((x, i) => (x === b?.[i] ? x : Number.NaN)) : undefined;
+};
+
 const each = (ops: readonly string[], rule: SliceRule): Record<string, SliceRule> => {
   return Object.fromEntries(ops.map((op) => [op, rule]));
 };
@@ -269,4 +276,5 @@ export const sliceRules: Readonly<Record<string, SliceRule>> = {
   Resize: resize,
   Upsample: resize,
   Expand: expand,
+  [`${mergeDomain}.Merge`]: merge,
 };
