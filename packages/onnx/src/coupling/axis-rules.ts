@@ -1,3 +1,4 @@
+import { einsumLabels } from "../ops/einsum.ts";
 import { mergeDomain } from "../ops/flat.ts";
 import { reshapeGroups } from "../infer/reshape-groups.ts";
 import type { Value } from "../graph/graph.ts";
@@ -440,6 +441,31 @@ const merge: AxisRule = (context) => {
   });
 };
 
+/** Axes of one label are the same; a label that is not in the output is summed over. */
+const einsum: AxisRule = (context) => {
+  const labels = einsumLabels(context.view);
+  const operands = context.node.inputs.map((_, i) => context.input(i));
+  const output = context.output();
+  if (!labels || !output || operands.some((refs) => !refs)) return;
+  for (const label of new Set(labels.inputs.flat())) {
+    const places = labels.inputs.flatMap((own, input) =>
+      own.flatMap((each, axis) => (each === label ? [{ input, ref: operands[input]![axis]! }] : [])),
+    );
+    const kept = output[labels.output.indexOf(label)];
+    const whole = places.find(({ ref }) => ref.space.size !== 1) ?? places[0]!;
+    for (const { ref } of [...places, ...(kept ? [{ ref: kept }] : [])]) {
+      if (ref.space.size === 1 && whole.ref.space.size !== 1) context.touch(ref);
+      else context.tie(whole.ref, ref);
+    }
+    const [left, right] = places;
+    if (new Set(places.map(({ input }) => input)).size < places.length)
+      context.block(whole.ref, "takes a diagonal of this axis");
+    else if (!kept && left && right && places.length === 2) {
+      context.contract(left.ref, left.input, right.ref, right.input, whole.ref.space);
+    } else if (!kept) context.block(whole.ref, "sums over this axis");
+  }
+};
+
 /** Counts positions, which are no channels. */
 const range: AxisRule = (context) => context.output()?.forEach((ref) => context.touch(ref));
 
@@ -461,6 +487,7 @@ export const axisRules: Readonly<Record<string, AxisRule>> = {
   LpNormalization: alongAxis(-1, "normalises over this axis"),
   Gemm: gemm,
   MatMul: matmul,
+  Einsum: einsum,
   Conv: conv,
   ConvTranspose: convTranspose,
   BatchNormalization: perChannel(4),

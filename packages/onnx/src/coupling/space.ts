@@ -1,5 +1,5 @@
 import type { Dim } from "../graph/graph.ts";
-import { addDims, multiplyDims } from "../infer/dims.ts";
+import { addDims, divideDims, multiplyDims } from "../infer/dims.ts";
 
 /**
  * A channel space: the indices of an axis, as far as they are the same things everywhere. Axes that must be cut together
@@ -193,14 +193,18 @@ function unifyProducts(first: Space, second: Space, reason: string): void {
 
 /** If `small` divides `large`, splits `large` into (rest × small) and unifies; `rest` goes back to the list of `large`. */
 function cutFactor(small: Space, larges: Space[], large: Space, reason: string): boolean {
-  if (small.size === undefined || large.size === undefined || large.size % small.size !== 0) return false;
-  const rest = new Space(large.size / small.size);
-  const inner = new Space(small.size);
+  const quotient = divideDims(large.size ?? large.symbol, small.size ?? small.symbol);
+  if (quotient === undefined) return false;
+  const rest = spaceOf(quotient);
+  const inner = new Space(small.size, small.symbol);
   unify(large, product([rest, inner]), reason);
   unify(inner, small, reason);
   larges.push(rest);
   return true;
 }
+
+const spaceOf = (dim: NonNullable<Dim>): Space =>
+  typeof dim === "number" ? new Space(dim) : new Space(undefined, dim);
 
 /** Cuts both sums, from the first term on, at the union of their borders. */
 function unifySums(first: Space, second: Space, reason: string): void {

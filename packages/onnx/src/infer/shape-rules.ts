@@ -1,3 +1,4 @@
+import { einsumLabels } from "../ops/einsum.ts";
 import { mergeDomain } from "../ops/flat.ts";
 import type { Dim, ValueType } from "../graph/graph.ts";
 import { type DataType, dataTypes } from "../graph/tensor.ts";
@@ -390,13 +391,12 @@ const depthToSpace: ShapeRule = like((view) => {
 });
 
 const einsum: ShapeRule = like((view) => {
-  const [inputs, output] = stringAttribute(view.node, "equation", "").replaceAll(" ", "").split("->");
-  if (!inputs || output === undefined || inputs.includes(".")) return undefined;
-  const dims = new Map<string, Dim>();
-  inputs.split(",").forEach((letters, i) => {
-    letters.split("").forEach((letter, axis) => dims.set(letter, dims.get(letter) ?? view.shape(i)?.[axis]));
-  });
-  return output.split("").map((letter) => dims.get(letter));
+  const labels = einsumLabels(view);
+  return labels?.output.map((label) =>
+    labels.inputs
+      .flatMap((own, i) => own.flatMap((each, axis) => (each === label ? [view.shape(i)?.[axis]] : [])))
+      .reduce<Dim>((known, dim) => (known === undefined || known === 1 ? dim : known), undefined),
+  );
 });
 
 function numeric(dims: Shape): readonly number[] | undefined {

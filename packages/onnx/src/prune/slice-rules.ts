@@ -1,3 +1,4 @@
+import { einsumLabels } from "../ops/einsum.ts";
 import { mergeDomain } from "../ops/flat.ts";
 import { reshapeGroups } from "../infer/reshape-groups.ts";
 import { padAmounts, sliceBounds, sliceRanges } from "../infer/shape-rules.ts";
@@ -244,6 +245,19 @@ const expand: SliceRule = (context, axis) => {
   return size === undefined ? undefined : broadcastSlices(context, 0, axis, size);
 };
 
+/** A product is zero where one of its factors is. */
+const einsum: SliceRule = (context, axis) => {
+  const labels = einsumLabels(context.view);
+  const size = context.outputSize(axis);
+  if (!labels || size === undefined) return undefined;
+  const zeros = varying(size);
+  labels.inputs.forEach((own, input) => {
+    const slices = context.slices(input, own.indexOf(labels.output[axis]!));
+    if (slices?.length === size) slices.forEach((constant, i) => constant === 0 && zeros.fill(0, i, i + 1));
+  });
+  return zeros;
+};
+
 /** What both branches of an If give. */
 const merge: SliceRule = (context, axis) => {
   const [a, b] = [context.slices(1, axis), context.slices(1 + context.node.outputs.length, axis)];
@@ -262,6 +276,7 @@ export const sliceRules: Readonly<Record<string, SliceRule>> = {
   ...each(["ReduceMean", "ReduceMax", "ReduceMin"], reduceSame),
   ...each(["Reshape", "Flatten", "Squeeze", "Unsqueeze"], regroup),
   ...each(["Gemm", "MatMul", "Conv", "ConvTranspose"], contractionConstants),
+  Einsum: einsum,
   Cast: cast,
   Dropout: keep,
   PRelu: prelu,

@@ -1,7 +1,10 @@
 import { type Coupling, nodeName, whyBlocked } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
+import { NodeView } from "../infer/view.ts";
 import { stringAttribute } from "../ops/attributes.ts";
+import { mergeDomain } from "../ops/flat.ts";
+import { einsumLabels } from "../ops/einsum.ts";
 import { fixedData, isRearranging, normalise } from "../prune/normalise.ts";
 import { analyseCoupling } from "../coupling/analyse.ts";
 import { coupledSlices } from "./coupled-slices.ts";
@@ -54,16 +57,35 @@ export function attentionOf(
   coupling: Coupling,
   slices: ReadonlyMap<Space, readonly CoupledSlice[]>,
 ): FoundAttention[] {
-  const repeated = repeatedLeaves(coupling);
   const names = new Set<string>();
-  return coupling.nodes.flatMap((node) => {
+  const found: FoundAttention[] = [];
+  for (const node of coupling.nodes) {
     const parts = partsOf(coupling, node);
-    if (!parts) return [];
-    const found = describe(coupling, parts, slices, repeated);
-    const name = unique(found.name, names);
-    return [{ ...found, name }];
-  });
+    if (!parts) continue;
+    const layer = describe(coupling, parts, slices);
+    const place = branchOf(coupling.graph, node);
+    // The other branch of a merged decoder holds the same layer once more.
+    if (place?.other && found.some((known) => sharesHeads(known, layer))) continue;
+    const stem =
+      place && layer.name.startsWith(place.prefix) ? layer.name.slice(place.prefix.length) : layer.name;
+    found.push({ ...layer, name: unique(stem, names) });
+  }
+  return found;
 }
+
+/** The branch of an If that a node of a flat graph belongs to. */
+function branchOf(graph: Graph, { name }: Node): { prefix: string; other: boolean } | undefined {
+  for (const merge of graph.nodes("Merge", mergeDomain)) {
+    for (const branch of ["then", "else"]) {
+      const prefix = stringAttribute(merge, `${branch}_prefix`, "");
+      if (name.startsWith(prefix)) return { prefix, other: branch === "else" };
+    }
+  }
+  return undefined;
+}
+
+const sharesHeads = (a: FoundAttention, b: FoundAttention): boolean =>
+  [...a.kvLeaves, ...a.queryLeaves].some((leaf) => b.kvLeaves.includes(leaf) || b.queryLeaves.includes(leaf));
 
 /** The nodes of `context = softmax(scores)·value`. */
 interface Parts {
@@ -146,7 +168,6 @@ function describe(
   coupling: Coupling,
   { scores, softmax, context, value }: Parts,
   slices: ReadonlyMap<Space, readonly CoupledSlice[]>,
-  repeated: ReadonlySet<Space>,
 ): FoundAttention {
   const batch = batchAxes(coupling, scores);
   const leaves = [...new Set(batch.flatMap((space) => space.leaves()))].filter(({ size }) => (size ?? 0) > 1);
@@ -154,8 +175,9 @@ function describe(
   const heads = leaves.filter((leaf) =>
     slices.get(leaf)?.some(({ role }) => role === "producer" || role === "consumer"),
   );
-  const groups = heads.filter((leaf) => !repeated.has(leaf));
-  const queries = heads.filter((leaf) => repeated.has(leaf));
+  const own = valueLeaves(coupling, value);
+  const groups = heads.filter((leaf) => own.has(leaf));
+  const queries = heads.filter((leaf) => !own.has(leaf));
   const count = (spaces: readonly Space[]): number =>
     spaces.reduce((product, { size }) => product * (size ?? 1), 1);
   const dims = contractedSpace(coupling, scores);
@@ -186,13 +208,12 @@ function whyNot(heads: readonly Space[], severalHeads: boolean): true | string {
 }
 
 /** The axes that both operands of a product share and keep: batch, heads, windows. */
-function batchAxes({ axesOf }: Coupling, node: Node): readonly Space[] {
+function batchAxes({ graph, inference, axesOf }: Coupling, node: Node): readonly Space[] {
   const output = node.outputs[0];
   const axes = (output && axesOf(output)) ?? [];
   if (node.op === "MatMul") return axes.slice(0, -2);
-  const [inputs = "", letters = ""] = stringAttribute(node, "equation", "").replaceAll(" ", "").split("->");
-  const [left = "", right = ""] = inputs.split(",");
-  return axes.filter((_, i) => left.includes(letters[i] ?? "?") && right.includes(letters[i] ?? "?"));
+  const labels = einsumLabels(new NodeView(graph, node, inference));
+  return axes.filter((_, i) => labels?.inputs.every((own) => own.includes(labels.output[i]!)));
 }
 
 function contractedSpace({ contractions }: Coupling, node: Node): Space | undefined {
@@ -206,34 +227,42 @@ function dimLeaves({ axesOf }: Coupling, scores: Node, context: Node, dims: Spac
   return [...new Set([...(dims?.leaves() ?? []), ...values.filter((leaf) => !known.has(leaf))])];
 }
 
-/** Leaves that an Expand makes: every key–value head serves several queries. */
-function repeatedLeaves({ graph, axesOf }: Coupling): ReadonlySet<Space> {
-  const found = new Set<Space>();
-  for (const node of graph.nodes("Expand")) {
+/** Leaves that the values have themselves: not those along which they are repeated for several queries. */
+function valueLeaves({ graph, axesOf }: Coupling, value: Value): ReadonlySet<Space> {
+  const leaves = new Set((axesOf(value) ?? []).flatMap((space) => space.leaves()));
+  for (const node of nodesBehind(graph, value)) {
+    if (node.op !== "Expand") continue;
     const from = (node.inputs[0] && axesOf(node.inputs[0])) ?? [];
     const to = (node.outputs[0] && axesOf(node.outputs[0])) ?? [];
     to.forEach((space, axis) => {
       const source = from[axis - to.length + from.length];
-      if (!source || source.size === 1) for (const leaf of space.leaves()) found.add(leaf);
+      if (!source || source.size === 1) for (const leaf of space.leaves()) leaves.delete(leaf);
     });
+  }
+  return leaves;
+}
+
+const layers = new Set(["MatMul", "Gemm", "Conv", "Einsum"]);
+
+/** The nodes that make a value from the outputs of layers, those layers included. */
+function nodesBehind(graph: Graph, value: Value): ReadonlySet<Node> {
+  const found = new Set<Node>();
+  const open = [value];
+  for (let at = open.pop(); at; at = open.pop()) {
+    const node = graph.producer(at);
+    if (!node || found.has(node)) continue;
+    found.add(node);
+    if (!layers.has(node.op)) open.push(...node.inputs.filter((input) => input !== undefined));
   }
   return found;
 }
 
-/** Weights of the layers that a value comes from, through whatever does not sum over channels. */
+/** The weights of the layers that a value comes from. */
 function weightsBehind(graph: Graph, value: Value): ReadonlySet<string> {
   const found = new Set<string>();
-  const seen = new Set<Value>();
-  const open = [value];
-  for (let at = open.pop(); at; at = open.pop()) {
-    if (seen.has(at)) continue;
-    seen.add(at);
-    const node = graph.producer(at);
-    if (!node) continue;
-    const weight = node.inputs[1];
-    if (["MatMul", "Gemm", "Conv", "Einsum"].includes(node.op) && weight) {
-      if (!isComputed(graph, weight)) found.add(sourceOf(graph, weight).name);
-    } else open.push(...node.inputs.filter((input) => input !== undefined));
+  for (const node of nodesBehind(graph, value)) {
+    const weight = layers.has(node.op) ? node.inputs[1] : undefined;
+    if (weight && !isComputed(graph, weight)) found.add(sourceOf(graph, weight).name);
   }
   return found;
 }

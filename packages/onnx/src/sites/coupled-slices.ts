@@ -1,6 +1,8 @@
 import { type Coupling, type Occurrence, occurrences } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
-import type { Graph, Node, Value } from "../graph/graph.ts";
+import type { Node, Value } from "../graph/graph.ts";
+import { NodeView } from "../infer/view.ts";
+import { einsumLabels } from "../ops/einsum.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import type { CoupledRole, CoupledSlice } from "./site.ts";
 
@@ -16,7 +18,7 @@ export function coupledSlices(coupling: Coupling): ReadonlyMap<Space, readonly C
         const list = found.get(leaf) ?? [];
         found.set(leaf, list);
         const axisSize = value.data!.shape[axis]!;
-        list.push({ tensor: value.name, axis, axisSize, role: roleOf(coupling.graph, value, axis), places });
+        list.push({ tensor: value.name, axis, axisSize, role: roleOf(coupling, value, axis), places });
       }
     });
   }
@@ -40,12 +42,20 @@ export function outputAxis(node: Node, weightRank: number): number | undefined {
   }
 }
 
-function roleOf(graph: Graph, value: Value, axis: number): CoupledRole {
-  const use = graph.uses(value)[0];
+/** The axes of an Einsum's weight that are in its output. */
+export function einsumOutputAxes({ graph, inference }: Coupling, node: Node, input: number): number[] {
+  const labels = einsumLabels(new NodeView(graph, node, inference));
+  return labels?.inputs[input]?.flatMap((label, axis) => (labels.output.includes(label) ? [axis] : [])) ?? [];
+}
+
+function roleOf(coupling: Coupling, value: Value, axis: number): CoupledRole {
+  const use = coupling.graph.uses(value)[0];
   const node = use?.node;
   if (!node || node.domain !== "") return "parameter";
   if (node.op === "BatchNormalization") return use.index >= 3 ? "statistics" : "parameter";
   if (node.op === "Gather") return "producer";
+  if (node.op === "Einsum")
+    return einsumOutputAxes(coupling, node, use.index).includes(axis) ? "producer" : "consumer";
   const weight = use.index === 1 ? outputAxis(node, value.data!.shape.length) : undefined;
   if (weight === undefined) return use.index === 0 && node.op === "MatMul" ? "consumer" : "parameter";
   return weight === axis ? "producer" : "consumer";

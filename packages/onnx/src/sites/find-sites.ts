@@ -15,7 +15,7 @@ import { featureAxes, sourceInput } from "../prune/feature-inputs.ts";
 import { fingerprintOfNormal } from "../prune/mask.ts";
 import { fixedData, normalise } from "../prune/normalise.ts";
 import { attentionOf, type FoundAttention } from "./attention.ts";
-import { coupledSlices, outputAxis } from "./coupled-slices.ts";
+import { coupledSlices, einsumOutputAxes, outputAxis } from "./coupled-slices.ts";
 import { groupNorms } from "./group-norms.ts";
 import type { CoupledSlice, Site, SiteKind } from "./site.ts";
 
@@ -105,6 +105,14 @@ function placesOf(coupling: Coupling, node: Node): Place[] {
   }
   const weight = node.inputs[1];
   const data = weight && fixedData(graph, weight);
+  if (data && node.op === "Einsum") {
+    return einsumOutputAxes(coupling, node, 1).map((at) => ({
+      kind: "neurons",
+      node,
+      weight: weight!,
+      axis: at,
+    }));
+  }
   const axis = data && outputAxis(node, data.shape.length);
   if (axis === undefined || axis >= data!.shape.length) return [];
   const kind = node.op.startsWith("Conv") ? "filters" : "neurons";
