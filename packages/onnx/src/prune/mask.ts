@@ -2,8 +2,7 @@ import { DgateError, type PlannedAxis, type PrunePlan, fingerprintOf } from "@dg
 import type { Graph, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { elementBits } from "../io/element-types.ts";
-import { restoreBranches } from "./branches.ts";
-import { normalise } from "./normalise.ts";
+import { denormalise, normalise } from "./normalise.ts";
 
 /** Names the architecture of a model: what a plan's fingerprint is compared with. Weights' values do not enter. */
 export function fingerprint(graph: Graph): string {
@@ -26,7 +25,7 @@ export function fingerprintOfNormal(graph: Graph): string {
 export function mask(graph: Graph, plan: PrunePlan): Graph {
   const copy = normalise(graph);
   maskInPlace(copy, plan);
-  restoreBranches(copy);
+  denormalise(copy);
   return copy;
 }
 

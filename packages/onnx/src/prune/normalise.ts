@@ -4,13 +4,15 @@ import { inferShapes } from "../infer/infer-shapes.ts";
 import { elementCount } from "../io/element-types.ts";
 import { tensorOf, transposeTensor } from "../io/tensor-data.ts";
 import { intsAttribute } from "../ops/attributes.ts";
-import { flattenBranches } from "./branches.ts";
+import { flattenBranches, restoreBranches } from "./branches.ts";
 import { removeDeadCode } from "./dead-code.ts";
+import { dropHeadPicks, separateHeadBiases } from "./head-biases.ts";
 
 /**
  * A copy of a graph in the form that analysis and pruning work on: every `Constant` node is an initializer of the same name,
  * a weight that is only reshaped or transposed before its use is stored that way, sizes that do not depend on the run are
- * constants, and the branches of an If lie in the graph (`restoreBranches` puts them back). Outputs are the same to the bit.
+ * constants, the branches of an If lie in the graph, and layers pick their heads from biases that they share. Outputs are the
+ * same to the bit. `denormalise` makes a graph that can be written again.
  */
 export function normalise(graph: Graph): Graph {
   const copy = graph.clone();
@@ -18,7 +20,16 @@ export function normalise(graph: Graph): Graph {
   liftConstants(copy);
   while (foldStaticShapes(copy) > 0) continue;
   if (foldSizes(copy) > 0) removeDeadCode(copy);
+  separateHeadBiases(copy);
   return copy;
+}
+
+/** Takes back, in place, what `normalise` did for the analysis alone. */
+export function denormalise(graph: Graph): void {
+  dropHeadPicks(graph);
+  removeDeadCode(graph);
+  restoreBranches(graph);
+  graph.sortNodes();
 }
 
 /**

@@ -3,7 +3,6 @@ import { analyseCoupling, keptIndices, nodeName, type Coupling, type Removal } f
 import type { Graph } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { countCosts } from "../sites/count-costs.ts";
-import { restoreBranches } from "./branches.ts";
 import { cut, type InputMode, type PortCut } from "./cut.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { decideRemoval, type KeptBack } from "./decide.ts";
@@ -11,7 +10,7 @@ import { dropConstantBranches } from "./drop-constant-branches.ts";
 import { dropFullGathers, type FeatureGather, insertFeatureGathers } from "./feature-inputs.ts";
 import { foldRemovedConstants } from "./fold-constants.ts";
 import { maskInPlace } from "./mask.ts";
-import { normalise } from "./normalise.ts";
+import { denormalise, normalise } from "./normalise.ts";
 import { sliceConstants } from "./slice-constants.ts";
 
 /** Size of a model. */
@@ -88,8 +87,7 @@ export function prune(
   const kept = dropFullGathers(work, gathers);
   removeDeadCode(work);
   const after = sizeOf(work, dims);
-  restoreBranches(work);
-  work.sortNodes();
+  denormalise(work);
   const report: PruneReport = {
     before: sizeOf(before, dims),
     after,

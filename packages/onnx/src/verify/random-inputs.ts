@@ -16,6 +16,7 @@ const floatTypes: readonly DataType[] = ["float32", "float64", "float16", "bfloa
  *
  * @param dims sizes of symbolic dimensions by name
  * @param fallback size of a dimension that `dims` does not name
+ * @param past length of a decoder's cache: of dimensions whose name begins with `past`
  * @throws DgateError `SHAPE` for an input of unknown rank or absurd size, `UNSUPPORTED` for one that is no numeric tensor
  */
 export function randomInputs(
@@ -23,24 +24,53 @@ export function randomInputs(
   random: RandomGenerator,
   dims: Readonly<Record<string, number>> = {},
   fallback = 1,
+  past = 0,
 ): Record<string, Tensor> {
+  const sizes: DrawnSizes = { dims, fallback, past, fresh: freshDim(graph) };
   return Object.fromEntries(
     graph.requiredInputs.map((value) => [
       value.name,
-      randomTensor(graph, value, random, (dim) => sizeOf(dim, dims, fallback)),
+      randomTensor(graph, value, random, (dim) => sizeOf(dim, sizes)),
     ]),
   );
 }
 
-/** A name such as `past + sequence` is the sum of what it names, unless `dims` gives it a size of its own. */
-function sizeOf(dim: Dim, dims: Readonly<Record<string, number>>, fallback: number): number {
+/** Sizes of symbolic dimensions of one set of inputs. */
+interface DrawnSizes {
+  readonly dims: Readonly<Record<string, number>>;
+  readonly fallback: number;
+  /** Length of a decoder's cache. */
+  readonly past: number;
+  /** Name of the dimension that counts new tokens, in a decoder with a cache. */
+  readonly fresh: string | undefined;
+}
+
+/**
+ * A name such as `past + sequence` is the sum of what it names, unless `dims` gives it a size of its own; a `total` length is
+ * that of the cache and of the new tokens.
+ */
+function sizeOf(dim: Dim, sizes: DrawnSizes): number {
+  const { dims, fallback, past, fresh } = sizes;
   if (dim === undefined) return fallback;
   if (typeof dim === "number" || /^\d+$/.test(dim)) return Number(dim);
   if (Object.hasOwn(dims, dim)) return dims[dim]!;
   const terms = dim.split(" + ");
-  // Caches start empty, so that `total` sizes which the file does not spell out as sums still fit.
-  if (terms.length === 1) return dim.startsWith("past") ? 0 : fallback;
-  return terms.reduce((total, term) => total + sizeOf(term, dims, fallback), 0);
+  if (terms.length > 1) return terms.reduce((total, term) => total + sizeOf(term, sizes), 0);
+  if (pastDim.test(dim)) return past;
+  return totalDim.test(dim) && fresh !== undefined ? past + sizeOf(fresh, sizes) : fallback;
+}
+
+const pastDim = /^past/;
+const totalDim = /^total/;
+
+/** The dimension that counts new tokens: that of the token ids. */
+function freshDim(graph: Graph): string | undefined {
+  const shapes = graph.requiredInputs.map(({ type }) => type?.shape ?? []);
+  if (!shapes.some((shape) => shape.some((dim) => typeof dim === "string" && pastDim.test(dim))))
+    return undefined;
+  const ids = graph.requiredInputs.find(({ name }) => /input_ids|inputs_embeds|hidden_states/.test(name));
+  const dim = ids?.type?.shape?.[1];
+  return typeof dim === "string" ? dim : undefined;
 }
 
 function randomTensor(
@@ -75,12 +105,17 @@ function randomTensor(
     throw new DgateError("UNSUPPORTED", `verify: input "${value.name}" takes texts; give inputs.`);
   }
   const bound = type.dtype === "bool" ? 2 : indexBound(graph, value);
+  const columns = shape.at(-1) ?? 1;
+  // A mask hides everything nowhere: the softmax over nothing is no number in any model.
+  const shown = (i: number): boolean => isMask(value) && i % columns === 0;
   return tensorOf(
     type.dtype,
     shape,
-    Array.from({ length: count }, () => random.integer(bound)),
+    Array.from({ length: count }, (_, i) => (shown(i) ? 1 : random.integer(bound))),
   );
 }
+
+const isMask = ({ name }: Value): boolean => /mask/i.test(name);
 
 const passing = new Set(["Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten"]);
 

@@ -1,4 +1,4 @@
-import { DgateError, randomGenerator } from "@dgate/core";
+import { DgateError, type RandomGenerator, randomGenerator } from "@dgate/core";
 import { Graph } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { readModel } from "../io/read.ts";
@@ -109,6 +109,28 @@ export async function prove(
 
 function bytesOf(model: Graph | Uint8Array): Uint8Array {
   return model instanceof Graph ? writeModel(model) : model;
+}
+
+/**
+ * Random inputs of growing size. A decoder gets a cache of growing length too, unless the first model itself refuses it (its
+ * masks or position tables are made for another length); then an empty one.
+ */
+async function drawInputs(
+  graph: Graph,
+  runner: Runner,
+  random: RandomGenerator,
+  dims: Readonly<Record<string, number>>,
+  run: number,
+): Promise<Record<string, Tensor>> {
+  const size = 1 + (run % 3);
+  const empty = randomInputs(graph, random, dims, size);
+  const cached = randomInputs(graph, random, dims, size, size - 1);
+  if (Object.entries(cached).every(([name, { shape }]) => shape.join() === empty[name]!.shape.join()))
+    return empty;
+  return runner.run(cached).then(
+    () => cached,
+    () => empty,
+  );
 }
 
 /** Inputs of the same names, types and shapes, but for the features that the second model no longer takes. */
