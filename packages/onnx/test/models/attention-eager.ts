@@ -1,4 +1,5 @@
 import type { Value } from "@dgate/onnx";
+import { type Pattern, pattern } from "./attention-block.ts";
 import {
   type Attended,
   type AttentionShape,
@@ -8,7 +9,7 @@ import {
   splitHeads,
 } from "./attention-parts.ts";
 import type { Exporter } from "./exporter.ts";
-import { lowest, triangleBuffer } from "./masks.ts";
+import { extendedMask, lowest, triangleBuffer } from "./masks.ts";
 
 const bertNames = ["self/query", "self/key", "self/value", "output/dense"] as const;
 
@@ -42,8 +43,8 @@ export function eagerAttention(
       return mergeHeads(ex, ex.op("MatMul", [ex.softmax(masked), values]), heads * headDim);
     });
     const o = ex.linear("output/dense", merged, [heads * headDim, width], { bias });
-    const pattern = mask === undefined ? "U5" : scaling === "Div" ? "U1" : "U2";
-    return { y: o.y, attention: expectation(ex, pattern, shape, { q, k, v, o }) };
+    const id = mask === undefined ? "U5" : scaling === "Div" ? "U1" : "U2";
+    return { y: o.y, attention: expectation(ex, id, shape, { q, k, v, o }) };
   });
 }
 
@@ -122,3 +123,23 @@ export function causalAttention(
     return { y: o.y, attention: expectation(ex, "U4", shape, { q, k, v, o }) };
   });
 }
+
+/** U1 to U5. */
+export const eagerPatterns: readonly Pattern[] = [
+  pattern("U1", "BERT eager", { opset: 11 }, { mask: "padding" }, (ex, x, shape, mask) =>
+    eagerAttention(ex, x, shape, { mask: extendedMask(ex, mask!) }),
+  ),
+  pattern("U2", "eager, scale as Mul", { opset: 14 }, { mask: "padding" }, (ex, x, shape, mask) =>
+    eagerAttention(ex, x, shape, { mask: extendedMask(ex, mask!, lowest), scaling: "Mul" }),
+  ),
+  pattern("U3", "DistilBERT", { opset: 11 }, { mask: "padding" }, (ex, x, shape, mask) =>
+    distilBertAttention(ex, x, shape, mask!),
+  ),
+  pattern("U4", "causal Where", { opset: 13 }, { mask: "causal" }, (ex, x, shape) =>
+    causalAttention(ex, x, shape),
+  ),
+  pattern("U4", "causal Where and padding", { opset: 11 }, { mask: "causal-padding" }, (ex, x, shape, mask) =>
+    causalAttention(ex, x, shape, { mask: extendedMask(ex, mask!) }),
+  ),
+  pattern("U5", "ViT", { opset: 13 }, {}, (ex, x, shape) => eagerAttention(ex, x, shape)),
+];

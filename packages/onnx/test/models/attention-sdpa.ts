@@ -1,4 +1,5 @@
 import { int, type Value } from "@dgate/onnx";
+import { type Pattern, pattern } from "./attention-block.ts";
 import {
   type Attended,
   type AttentionShape,
@@ -8,6 +9,7 @@ import {
   splitHeads,
 } from "./attention-parts.ts";
 import type { Exporter } from "./exporter.ts";
+import { expandedMask } from "./masks.ts";
 
 /** What `scaled_dot_product_attention` is given for a mask. */
 export type SdpaMask =
@@ -77,3 +79,25 @@ export function sdpaAttention(
     return { y: o.y, attention: expectation(ex, "U6", shape, { q, k, v, o }) };
   });
 }
+
+/** U6. */
+export const sdpaPatterns: readonly Pattern[] = [
+  pattern("U6", "SDPA", { opset: 14 }, {}, (ex, x, shape) => sdpaAttention(ex, x, shape)),
+  pattern("U6", "SDPA with mask", { opset: 14 }, { mask: "padding" }, (ex, x, shape, mask) => {
+    const additive = expandedMask(ex, mask!, ex.sizeOf(x, 1));
+    return sdpaAttention(ex, x, shape, { mask: { kind: "additive", mask: additive } });
+  }),
+  pattern(
+    "U6",
+    "SDPA with boolean mask and guard",
+    { opset: 17 },
+    { mask: "padding" },
+    (ex, x, shape, mask) => {
+      const seen = ex.unsqueeze(ex.unsqueeze(ex.cast(mask!, "bool"), [1]), [2]);
+      return sdpaAttention(ex, x, shape, { mask: { kind: "boolean", mask: seen, guard: true } });
+    },
+  ),
+  pattern("U6", "SDPA causal", { opset: 14 }, { mask: "causal" }, (ex, x, shape) =>
+    sdpaAttention(ex, x, shape, { mask: { kind: "causal" } }),
+  ),
+];

@@ -25,12 +25,18 @@ export function layerNorm(
 }
 
 /**
- * RMSNorm over the last axis: `γ·(x·(1/√(mean x² + ε)))`. T5 multiplies by γ first, Llama last; the same products otherwise.
- * `size` features, which for a norm of queries or keys (QK-norm) is the head's.
+ * RMSNorm over the last axis: `γ·(x·(1/√(mean x² + ε)))`, as T5 and Llama write it. γ has the given shape: `[width]`, or
+ * `[headDim]` or `[heads, headDim]` for a norm of queries or keys (QK-norm).
  */
-export function rmsNorm(ex: Exporter, name: string, x: Value, size: number, epsilon = 1e-6): Value {
+export function rmsNorm(
+  ex: Exporter,
+  name: string,
+  x: Value,
+  shape: readonly number[],
+  epsilon = 1e-6,
+): Value {
   return ex.within(name, () => {
-    const gamma = ex.weight("weight", [size], { scale: 0.2, mean: 1 });
+    const gamma = ex.weight("weight", shape, { scale: 0.2, mean: 1 });
     const square = ex.reduceMean(ex.op("Pow", [x, ex.f32(2)]), [-1]);
     const root = ex.op("Sqrt", [ex.op("Add", [square, ex.f32(epsilon)])]);
     const scaled = ex.op("Mul", [x, ex.op("Div", [ex.f32(1), root])]);
