@@ -1,13 +1,12 @@
 import { tensorOf, type Value } from "@dgate/onnx";
 import { type Pattern, pattern } from "./attention-block.ts";
 import { type Attended, type AttentionShape, expectation, projectInputs } from "./attention-parts.ts";
+import { type CachedLayer, extendCache, type Memory } from "./cache.ts";
 import type { Exporter } from "./exporter.ts";
 import { expandedMask } from "./masks.ts";
 
-const bartNames = ["q_proj", "k_proj", "v_proj", "out_proj"] as const;
-
 /** What a BART layer attends to and how. */
-export interface FoldedOptions {
+export interface FoldedOptions extends Memory {
   /** Additive, `[batch, 1, queries, keys]`. */
   readonly mask?: Value | undefined;
   /** Keys and values come from here instead of the input: cross-attention. */
@@ -25,20 +24,25 @@ export function foldedAttention(
   ex: Exporter,
   x: Value,
   shape: AttentionShape,
-  { mask, context = x, keyBias, name = "self_attn" }: FoldedOptions = {},
-): Attended {
-  const { heads, headDim, bias = true } = shape;
+  { mask, context = x, keyBias, past, fixed, name = "self_attn" }: FoldedOptions = {},
+): CachedLayer {
+  const { width, heads, headDim, bias = true } = shape;
   return ex.within(name, () => {
+    const inner = heads * headDim;
     const batch = ex.scalar(ex.sizeOf(x, 0));
     const length = ex.scalar(ex.sizeOf(x, 1));
-    const biases = { bias, keyBias: keyBias ?? bias };
-    const { q, k, v } = projectInputs(ex, x, context, shape, bartNames, biases);
-    const scaled = ex.op("Mul", [q.y, ex.f32(1 / Math.sqrt(headDim))]);
-    const split = (value: Value, size: Value | number): Value =>
-      ex.transpose(ex.reshape(value, [batch, size, heads, headDim]), [0, 2, 1, 3]);
-    const [keySplit, valueSplit] = [split(k.y, -1), split(v.y, -1)];
-    const o = foldedCore(ex, split(scaled, length), keySplit, valueSplit, { batch, length, shape, mask });
-    return { y: o.y, attention: expectation(ex, "U7", shape, { q, k, v, o }) };
+    const split = ({ y }: { readonly y: Value }, size: Value | number): Value =>
+      ex.transpose(ex.reshape(y, [batch, size, heads, headDim]), [0, 2, 1, 3]);
+    const q = ex.linear("q_proj", x, [width, inner], { bias });
+    const scaled = { y: ex.op("Mul", [q.y, ex.f32(1 / Math.sqrt(headDim))]) };
+    const project = (part: string, withBias: boolean) =>
+      fixed ? undefined : ex.linear(part, context, [width, inner], { bias: withBias });
+    const k = project("k_proj", keyBias ?? bias);
+    const v = project("v_proj", bias);
+    const present = k && v ? extendCache(ex, past, split(k, -1), split(v, -1)) : fixed!;
+    const parts = { batch, length, shape, mask };
+    const o = foldedCore(ex, split(scaled, length), present.key, present.value, parts);
+    return { y: o.y, attention: expectation(ex, "U7", shape, { q, k, v, o }), present };
   });
 }
 

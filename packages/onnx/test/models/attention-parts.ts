@@ -75,7 +75,7 @@ export function expectation(
   ex: Exporter,
   pattern: string,
   { heads, headDim, kvHeads = heads }: AttentionShape,
-  { q, k, v, o }: { q: Linear; k: Linear; v: Linear; o: Linear },
+  { q, k, v, o }: { q: Linear; k?: Linear | undefined; v?: Linear | undefined; o: Linear },
   scale = 1 / Math.sqrt(headDim),
 ): AttentionExpectation {
   return {
@@ -86,8 +86,8 @@ export function expectation(
     headDim,
     scale,
     query: outputsOf(q, headDim),
-    key: outputsOf(k, headDim),
-    value: outputsOf(v, headDim),
+    ...(k && { key: outputsOf(k, headDim) }),
+    ...(v && { value: outputsOf(v, headDim) }),
     output: inputsOf(o, headDim),
   };
 }

@@ -1,7 +1,9 @@
 import { tensor, tensorOf, type Value } from "@dgate/onnx";
 import { type AttentionMath, type Pattern, pattern } from "./attention-block.ts";
-import { type Attended, type AttentionShape, expectation, projectInputs } from "./attention-parts.ts";
+import { type AttentionShape, expectation } from "./attention-parts.ts";
+import { type CachedLayer, extendCache, type Memory } from "./cache.ts";
 import type { Exporter, Size } from "./exporter.ts";
+import type { Linear } from "./graph-writer.ts";
 import { extendedMask, lowest, rangeMask } from "./masks.ts";
 
 /** T5's buckets of relative positions, small enough that short test sequences reach the logarithmic ones. */
@@ -54,7 +56,7 @@ export function relativePositionBias(
 }
 
 /** What a T5 layer attends to. */
-export interface T5AttentionOptions {
+export interface T5AttentionOptions extends Memory {
   /** Position bias and mask, added to the scores: `[batch or 1, heads, queries, keys]`. */
   readonly bias: Value | undefined;
   readonly context?: Value;
@@ -66,21 +68,27 @@ export function t5Attention(
   ex: Exporter,
   x: Value,
   shape: AttentionShape,
-  { bias, context = x, name = "SelfAttention" }: T5AttentionOptions,
-): Attended {
+  { bias, context = x, past, fixed, name = "SelfAttention" }: T5AttentionOptions,
+): CachedLayer {
   const { width, heads, headDim } = shape;
+  const inner = heads * headDim;
   return ex.within(name, () => {
     const batch = ex.scalar(ex.sizeOf(x, 0));
-    const { q, k, v } = projectInputs(ex, x, context, shape, ["q", "k", "v", "o"], { bias: false });
-    const split = (value: Value): Value =>
-      ex.transpose(ex.reshape(value, [batch, -1, heads, headDim]), [0, 2, 1, 3]);
-    const [queries, keys, values] = [split(q.y), split(k.y), split(v.y)];
-    const product = ex.op("MatMul", [queries, ex.transpose(keys, [0, 1, 3, 2])]);
+    const split = ({ y }: Linear): Value =>
+      ex.transpose(ex.reshape(y, [batch, -1, heads, headDim]), [0, 2, 1, 3]);
+    const project = (part: string, from: Value): Linear =>
+      ex.linear(part, from, [width, inner], { bias: false });
+    const q = project("q", x);
+    const queries = split(q);
+    const k = fixed ? undefined : project("k", context);
+    const v = fixed ? undefined : project("v", context);
+    const present = k && v ? extendCache(ex, past, split(k), split(v)) : fixed!;
+    const product = ex.op("MatMul", [queries, ex.transpose(present.key, [0, 1, 3, 2])]);
     const weights = ex.softmax(bias ? ex.op("Add", [product, bias]) : product);
-    const turned = ex.transpose(ex.op("MatMul", [weights, values]), [0, 2, 1, 3]);
-    const merged = ex.reshape(turned, [batch, -1, heads * headDim]);
-    const o = ex.linear("o", merged, [heads * headDim, width], { bias: false });
-    return { y: o.y, attention: expectation(ex, "U9", shape, { q, k, v, o }, 1) };
+    const turned = ex.transpose(ex.op("MatMul", [weights, present.value]), [0, 2, 1, 3]);
+    const merged = ex.reshape(turned, [batch, -1, inner]);
+    const o = ex.linear("o", merged, [inner, width], { bias: false });
+    return { y: o.y, attention: expectation(ex, "U9", shape, { q, k, v, o }, 1), present };
   });
 }
 

@@ -1,4 +1,5 @@
 import type { Pattern } from "./attention-block.ts";
+import { cachedPatterns } from "./attention-cached.ts";
 import { eagerPatterns } from "./attention-eager.ts";
 import { einsumPatterns } from "./attention-einsum.ts";
 import { foldedPatterns } from "./attention-folded.ts";
@@ -17,5 +18,6 @@ export const patterns: readonly Pattern[] = [
   ...packedPatterns,
   ...groupedPatterns,
   ...einsumPatterns,
+  ...cachedPatterns,
   ...windowPatterns,
 ];

@@ -103,8 +103,8 @@ function headInputs(
   };
   return {
     q: prepare(layer!.query, head, math.normalized?.query ?? ""),
-    k: [...past.rows("key", row, shared), ...prepare(layer!.key, shared, math.normalized?.key ?? "")],
-    v: [...past.rows("value", row, shared), ...prepare(layer!.value, shared)],
+    k: [...past.rows("key", row, shared), ...prepare(layer!.key!, shared, math.normalized?.key ?? "")],
+    v: [...past.rows("value", row, shared), ...prepare(layer!.value!, shared)],
   };
 }
 

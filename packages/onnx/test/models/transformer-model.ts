@@ -34,8 +34,9 @@ export interface AttentionExpectation {
   readonly headDim: number;
   readonly scale: number;
   readonly query: Projection;
-  readonly key: Projection;
-  readonly value: Projection;
+  /** Absent, as `value`, where keys and values are inputs: in the cross-attention of a decoder with a past. */
+  readonly key?: Projection;
+  readonly value?: Projection;
   readonly output: Projection;
 }
 
