@@ -2,6 +2,7 @@ import { int, type Value } from "@dgate/onnx";
 import { eagerAttention } from "./attention-eager.ts";
 import type { Attended } from "./attention-parts.ts";
 import { sdpaAttention } from "./attention-sdpa.ts";
+import { embed, positionIds } from "./embeddings.ts";
 import { Exporter, type ExporterOptions } from "./exporter.ts";
 import { feedForward } from "./feed-forward.ts";
 import * as content from "./input-content.ts";
@@ -24,17 +25,6 @@ export interface EncoderOptions extends ExporterOptions {
 export interface BertOptions extends EncoderOptions {
   /** What follows the encoder: its hidden states, the pooler, or the pooler and a classifier. */
   readonly head?: "none" | "pooler" | "classifier";
-}
-
-/** A slice `[1, length]` of the position ids that torch keeps as a buffer, its end read from the input's shape. */
-export function positionIds(ex: Exporter, ids: Value, positions: number): Value {
-  const length = ex.scalar(ex.sizeOf(ids, 1));
-  const buffer = ex.constant(
-    "int64",
-    [1, positions],
-    Array.from({ length: positions }, (_, i) => i),
-  );
-  return ex.slice(buffer, 0, length, 1);
 }
 
 /**
@@ -88,11 +78,6 @@ function bertEmbeddings(
   const sum = ex.op("Add", [words, segments]);
   const placed = ex.op("Add", [sum, embed(ex, "position_embeddings", positions, [16, width])]);
   return layerNorm(ex, "LayerNorm", placed, width, { style: norm, epsilon: 1e-12 });
-}
-
-/** Rows of a table `[count, width]` by index. */
-export function embed(ex: Exporter, name: string, index: Value, shape: readonly [number, number]): Value {
-  return ex.within(name, () => ex.gather(ex.weight("weight", shape), index));
 }
 
 /** A post-LN layer: attention, residual, LayerNorm, feed-forward, residual, LayerNorm. */

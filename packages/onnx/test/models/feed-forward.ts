@@ -49,7 +49,7 @@ export function feedForward(
     const inner = activate(ex, ex.linear(up, x, [width, hidden], { bias }).y);
     return ex.linear(down, inner, [hidden, width], { bias }).y;
   }
-  const gates = ex.within(gate, () => ex.linear("proj", x, [width, hidden], { bias })).y;
+  const gates = ex.linear(gate, x, [width, hidden], { bias }).y;
   const values = ex.linear(up, x, [width, hidden], { bias }).y;
   return ex.linear(down, ex.op("Mul", [activate(ex, gates), values]), [hidden, width], { bias }).y;
 }

@@ -53,3 +53,25 @@ export function triangleBuffer(ex: Exporter, name: string, size: number, dtype: 
     return tensorOf(dtype, [1, 1, size, size], ones);
   });
 }
+
+/**
+ * Llama's mask in HF transformers 4.36 to 4.38, `[batch, 1, queries, keys]`: a triangle of the lowest float with a block of zeros for
+ * the past in front, expanded over the batch; the expanded padding mask where it is 0, the lowest float elsewhere.
+ *
+ * @param mask `[batch, keys]` of 0 and 1
+ */
+export function causalPaddingMask(ex: Exporter, mask: Value, queries: Value, past: Value | undefined): Value {
+  const padding = expandedMask(ex, mask, queries);
+  const low = { value: tensor(tensorOf("float32", [1], [lowest])) };
+  const zero = { value: tensor(tensorOf("float32", [1], [0])) };
+  const square = ex.op("ConstantOfShape", [ex.sizes([queries, queries])], low);
+  const range = ex.op("Range", [ex.i64(0), queries, ex.i64(1)]);
+  const rows = ex.reshape(ex.op("Add", [range, ex.i64(1)]), [queries, 1]);
+  const triangle = ex.op("Where", [ex.op("Less", [range, rows]), ex.f32(0), square]);
+  const front = past && ex.op("ConstantOfShape", [ex.sizes([queries, past])], zero);
+  const causal = front ? ex.concat([front, triangle], -1) : triangle;
+  const wide = ex.unsqueeze(ex.unsqueeze(causal, [0]), [1]);
+  const keys = past ? ex.op("Add", [queries, past]) : queries;
+  const spread = ex.expand(wide, [ex.sizeOf(mask, 0), 1, queries, keys]);
+  return ex.op("Where", [ex.cast(spread, "bool"), ex.f32(lowest), padding]);
+}

@@ -1,6 +1,20 @@
-import { type Feed, numbersOf, openRunner, type RunTensor, writeModel } from "@dgate/onnx";
+import {
+  constantOf,
+  type Feed,
+  numbersOf,
+  openRunner,
+  readNumbers,
+  type RunTensor,
+  sliceTensor,
+  type Tensor,
+  tensorOf,
+  writeModel,
+} from "@dgate/onnx";
 import { describe, expect, test } from "vitest";
 import { bert } from "./bert.ts";
+import type { CacheOptions } from "./decoder.ts";
+import { gpt2, gpt2Stacked } from "./gpt2.ts";
+import { llama } from "./llama.ts";
 import { patterns } from "./patterns.ts";
 import { referenceAttention } from "./reference-attention.ts";
 import { feedsOf, type TransformerModel } from "./transformer-model.ts";
@@ -43,6 +57,22 @@ const models: readonly { name: string; build: () => TransformerModel }[] = [
     name: "BERT for classification, LayerNormalization",
     build: () => bert({ norm: "op", head: "classifier" }),
   },
+  {
+    name: "BERT, SDPA, simplified",
+    build: () => bert({ attention: "sdpa", shapes: "constant", constants: "shared" }),
+  },
+  { name: "GPT-2", build: () => gpt2() },
+  { name: "GPT-2 with past", build: () => gpt2({ cache: "past" }) },
+  { name: "GPT-2 merged", build: () => gpt2({ cache: "merged", norm: "op" }) },
+  { name: "GPT-2 merged, first step", build: () => gpt2({ cache: "merged", useCache: false }) },
+  { name: "GPT-2 with stacked past", build: () => gpt2Stacked() },
+  { name: "Llama", build: () => llama() },
+  { name: "Llama with past", build: () => llama({ cache: "past" }) },
+  { name: "Llama merged", build: () => llama({ cache: "merged" }) },
+  {
+    name: "Qwen3 with past",
+    build: () => llama({ cache: "past", norm: "per-feature", headCount: "inferred" }),
+  },
 ];
 
 describe("models", () => {
@@ -55,4 +85,58 @@ describe("models", () => {
     const moved = outputs.map(([name, numbers]) => [name, difference(numbers, numbersOf(b![name]!)) > 1e-3]);
     expect(moved).toEqual(outputs.map(([name]) => [name, true]));
   });
+});
+
+/** Decoders by cache mode: the same weights in every file. */
+const decoders: readonly { name: string; build: (options: CacheOptions) => TransformerModel }[] = [
+  { name: "GPT-2", build: (options) => gpt2(options) },
+  { name: "Llama", build: (options) => llama(options) },
+];
+
+const columnsOf = (x: Tensor): number => x.shape[1]!;
+
+/** The feeds of the last `count` tokens behind a cache that an earlier run gave. */
+function laterFeeds(
+  model: TransformerModel,
+  all: Readonly<Record<string, Tensor>>,
+  first: Readonly<Record<string, RunTensor>>,
+  count: number,
+): Record<string, Feed> {
+  return Object.fromEntries(
+    model.inputs.map(({ name }) => {
+      if (name.startsWith("past_key_values"))
+        return [name, first[name.replace("past_key_values", "present")]!];
+      if (name === "use_cache_branch") return [name, tensorOf("bool", [1], [1])];
+      return [
+        name,
+        name === "input_ids"
+          ? sliceTensor(all[name]!, 1, columnsOf(all[name]!) - count, columnsOf(all[name]!))
+          : all[name]!,
+      ];
+    }),
+  );
+}
+
+describe("decoders", () => {
+  test.each(decoders)(
+    "$name gives the same logits in one step and in two with a cache",
+    async ({ build }) => {
+      const none = build({});
+      const all = feedsOf(none, 3, { sequence_length: 5 });
+      const [whole] = await run(none, [all]);
+      const firstFeeds = Object.fromEntries(
+        Object.entries(all).map(([name, x]) => [
+          name,
+          name === "input_ids" || name === "attention_mask" ? sliceTensor(x, 1, 0, 3) : x,
+        ]),
+      );
+      const [first] = await run(build({ cache: "first" }), [firstFeeds]);
+      for (const cache of ["past", "merged"] as const) {
+        const model = build({ cache });
+        const [later] = await run(model, [laterFeeds(model, all, first!, 2)]);
+        const expected = sliceTensor(constantOf(whole!["logits"]!), 1, 3, 5);
+        expect(difference(numbersOf(later!["logits"]!), readNumbers(expected))).toBeLessThan(1e-4);
+      }
+    },
+  );
 });
