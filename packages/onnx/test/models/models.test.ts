@@ -11,10 +11,10 @@ import {
   writeModel,
 } from "@dgate/onnx";
 import { describe, expect, test } from "vitest";
-import { bert } from "./bert.ts";
 import type { CacheOptions } from "./decoder.ts";
-import { gpt2, gpt2Stacked } from "./gpt2.ts";
+import { gpt2 } from "./gpt2.ts";
 import { llama } from "./llama.ts";
+import { transformerModels } from "./models.ts";
 import { patterns } from "./patterns.ts";
 import { referenceAttention } from "./reference-attention.ts";
 import { feedsOf, type TransformerModel } from "./transformer-model.ts";
@@ -51,40 +51,22 @@ describe("attention layers", () => {
   });
 });
 
-const models: readonly { name: string; build: () => TransformerModel }[] = [
-  { name: "BERT", build: () => bert() },
-  {
-    name: "BERT for classification, LayerNormalization",
-    build: () => bert({ norm: "op", head: "classifier" }),
-  },
-  {
-    name: "BERT, SDPA, simplified",
-    build: () => bert({ attention: "sdpa", shapes: "constant", constants: "shared" }),
-  },
-  { name: "GPT-2", build: () => gpt2() },
-  { name: "GPT-2 with past", build: () => gpt2({ cache: "past" }) },
-  { name: "GPT-2 merged", build: () => gpt2({ cache: "merged", norm: "op" }) },
-  { name: "GPT-2 merged, first step", build: () => gpt2({ cache: "merged", useCache: false }) },
-  { name: "GPT-2 with stacked past", build: () => gpt2Stacked() },
-  { name: "Llama", build: () => llama() },
-  { name: "Llama with past", build: () => llama({ cache: "past" }) },
-  { name: "Llama merged", build: () => llama({ cache: "merged" }) },
-  {
-    name: "Qwen3 with past",
-    build: () => llama({ cache: "past", norm: "per-feature", headCount: "inferred" }),
-  },
-];
-
 describe("models", () => {
-  test.each(models)("$name runs, and each output is finite and depends on the inputs", async ({ build }) => {
-    const model = build();
-    const [a, b] = await run(model, [feedsOf(model, 1), feedsOf(model, 2)]);
-    expect(Object.keys(a!)).toEqual(model.graph.outputs.map(({ name }) => name));
-    const outputs = Object.entries(a!).map(([name, tensor]) => [name, numbersOf(tensor)] as const);
-    expect(outputs.filter(([, numbers]) => !numbers.every(Number.isFinite))).toEqual([]);
-    const moved = outputs.map(([name, numbers]) => [name, difference(numbers, numbersOf(b![name]!)) > 1e-3]);
-    expect(moved).toEqual(outputs.map(([name]) => [name, true]));
-  });
+  test.each(transformerModels)(
+    "$name runs, and each output is finite and depends on the inputs",
+    async ({ build }) => {
+      const model = build();
+      const [a, b] = await run(model, [feedsOf(model, 1), feedsOf(model, 2)]);
+      expect(Object.keys(a!)).toEqual(model.graph.outputs.map(({ name }) => name));
+      const outputs = Object.entries(a!).map(([name, tensor]) => [name, numbersOf(tensor)] as const);
+      expect(outputs.filter(([, numbers]) => !numbers.every(Number.isFinite))).toEqual([]);
+      const moved = outputs.map(([name, numbers]) => [
+        name,
+        difference(numbers, numbersOf(b![name]!)) > 1e-3,
+      ]);
+      expect(moved).toEqual(outputs.map(([name]) => [name, true]));
+    },
+  );
 });
 
 /** Decoders by cache mode: the same weights in every file. */
