@@ -1,0 +1,50 @@
+import { bert } from "./bert.ts";
+import { clip } from "./clip.ts";
+import { albert, distilBert, miniLm, roberta } from "./encoders.ts";
+import { gpt2, gpt2Stacked } from "./gpt2.ts";
+import { llama } from "./llama.ts";
+import { swin } from "./swin.ts";
+import type { TransformerModel } from "./transformer-model.ts";
+import { vit } from "./vit.ts";
+
+/** A whole model at small width. */
+export interface ModelCase {
+  readonly name: string;
+  readonly build: () => TransformerModel;
+}
+
+/** Every whole transformer that the test helpers write, in its usual forms. */
+export const transformerModels: readonly ModelCase[] = [
+  { name: "BERT", build: () => bert() },
+  { name: "BERT classifier, LayerNormalization", build: () => bert({ norm: "op", head: "classifier" }) },
+  {
+    name: "BERT, SDPA, simplified",
+    build: () => bert({ attention: "sdpa", shapes: "constant", constants: "shared" }),
+  },
+  { name: "DistilBERT", build: () => distilBert() },
+  { name: "DistilBERT, simplified", build: () => distilBert({ shapes: "constant", constants: "shared" }) },
+  { name: "RoBERTa", build: () => roberta() },
+  { name: "MiniLM with mean pooling", build: () => miniLm() },
+  { name: "ALBERT, tied layers", build: () => albert() },
+  { name: "GPT-2", build: () => gpt2() },
+  { name: "GPT-2 with past", build: () => gpt2({ cache: "past" }) },
+  { name: "GPT-2 merged", build: () => gpt2({ cache: "merged", norm: "op" }) },
+  { name: "GPT-2 merged, first step", build: () => gpt2({ cache: "merged", useCache: false }) },
+  { name: "GPT-2 with stacked past", build: () => gpt2Stacked() },
+  { name: "Llama", build: () => llama() },
+  { name: "Llama with past", build: () => llama({ cache: "past" }) },
+  { name: "Llama merged", build: () => llama({ cache: "merged" }) },
+  {
+    name: "Qwen3 with past",
+    build: () => llama({ cache: "past", norm: "per-feature", headCount: "inferred" }),
+  },
+  { name: "ViT", build: () => vit() },
+  { name: "ViT, SDPA, LayerNormalization", build: () => vit({ attention: "sdpa", norm: "op" }) },
+  {
+    name: "timm ViT, simplified",
+    build: () => vit({ attention: "gather", shapes: "constant", constants: "shared" }),
+  },
+  { name: "DINOv2 with unbind and LayerScale", build: () => vit({ attention: "unbind", layerScale: true }) },
+  { name: "CLIP", build: () => clip() },
+  { name: "Swin", build: () => swin() },
+];
