@@ -4,7 +4,13 @@ import { inferShapes } from "../infer/infer-shapes.ts";
 import { symbolSources, type SymbolSource } from "../infer/size-symbols.ts";
 import type { Inference } from "../infer/view.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
-import { AxisContext, type Contraction, type Findings, type SizeUse } from "./axis-context.ts";
+import {
+  AxisContext,
+  type Contraction,
+  type Findings,
+  type Reduction,
+  type SizeUse,
+} from "./axis-context.ts";
 import { axisRules } from "./axis-rules.ts";
 import { type Caches, findCaches } from "./caches.ts";
 import { Space } from "./space.ts";
@@ -25,6 +31,8 @@ export interface Coupling {
   readonly inference: Inference;
   /** Sums over channels: the places where a channel ends. */
   readonly contractions: readonly Contraction[];
+  /** Sums over the channels of one value. */
+  readonly reductions: readonly Reduction[];
   /** Numbers in the model that follow a cut. */
   readonly sizes: readonly SizeUse[];
   /** Where symbolic sizes can be read at run time. */
@@ -49,6 +57,7 @@ export function analyseCoupling(graph: Graph): Coupling {
   const inference = inferShapes(graph);
   const spaces = new Map<Value, readonly Space[] | undefined>();
   const contractions: Contraction[] = [];
+  const reductions: Reduction[] = [];
   const sizes: SizeUse[] = [];
   const axesOf = (value: Value): readonly Space[] | undefined => {
     if (!spaces.has(value)) {
@@ -61,7 +70,7 @@ export function analyseCoupling(graph: Graph): Coupling {
     return spaces.get(value);
   };
   const symbols = symbolSources(graph, inference);
-  const findings: Findings = { contractions, sizes, symbols, axesOf };
+  const findings: Findings = { contractions, reductions, sizes, symbols, axesOf };
   const nodes = graph.sorted();
   for (const node of nodes) {
     const context = new AxisContext(graph, node, inference, findings);
@@ -85,6 +94,7 @@ export function analyseCoupling(graph: Graph): Coupling {
     graph,
     inference,
     contractions,
+    reductions,
     sizes,
     symbols,
     caches,

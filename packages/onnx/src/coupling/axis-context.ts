@@ -3,6 +3,7 @@ import { isComputable, type SymbolSource } from "../infer/size-symbols.ts";
 import { NodeView, type Inference } from "../infer/view.ts";
 import type { Graph } from "../graph/graph.ts";
 import { type Space, unify } from "./space.ts";
+import { keepsZero } from "./zero-channels.ts";
 
 /** An axis of a node's input or output, as a rule sees it. */
 export interface AxisRef {
@@ -20,6 +21,15 @@ export interface Contraction {
   readonly right: { readonly input: number; readonly axis: number };
   /** The space that is summed over. */
   readonly space: Space;
+}
+
+/** A sum over the channels of one value, as a norm takes: a channel that is zero adds nothing to it. */
+export interface Reduction {
+  readonly node: Node;
+  readonly axis: number;
+  readonly space: Space;
+  /** The sum is divided by the number of channels, which a cut changes. */
+  readonly mean: boolean;
 }
 
 /** A number in the model that is the size of spaces, and follows when they are cut. */
@@ -43,6 +53,7 @@ export type SizeUse =
 /** What rules write to. */
 export interface Findings {
   readonly contractions: Contraction[];
+  readonly reductions: Reduction[];
   readonly sizes: SizeUse[];
   readonly symbols: ReadonlyMap<string, SymbolSource>;
   readonly axesOf: (value: Value) => readonly Space[] | undefined;
@@ -106,6 +117,15 @@ export class AxisContext {
       right: { input: rightInput, axis: right.axis },
       space,
     });
+  }
+
+  /** The node sums over an axis of input 0; refused where a removed channel would count. */
+  reduce(ref: AxisRef, mean: boolean, reason: string): void {
+    const { graph, inference } = this.view;
+    if (ref.space.size === undefined || !keepsZero(graph, inference, ref.value, ref.axis))
+      return this.block(ref, reason);
+    this.touch(ref);
+    this.#findings.reductions.push({ node: this.node, axis: ref.axis, space: ref.space, mean });
   }
 
   /** Whether every size of a list can be computed anew after a cut. */

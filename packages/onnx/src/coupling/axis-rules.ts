@@ -73,6 +73,9 @@ function blockBoth(
   context.block(b, reason);
 }
 
+/** Sums to which a zero adds nothing. */
+const sums = new Set(["ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2"]);
+
 const reduce: AxisRule = (context) => {
   const input = context.input(0);
   const output = context.output();
@@ -86,7 +89,9 @@ const reduce: AxisRule = (context) => {
   for (const ref of input) {
     if (!reduced(ref.axis)) context.tie(ref, output[at++]);
     else {
-      context.block(ref, "reduces over this axis");
+      const reason = "reduces over this axis";
+      if (sums.has(context.node.op)) context.reduce(ref, context.node.op === "ReduceMean", reason);
+      else context.block(ref, reason);
       if (keep) context.touch(output[at++]);
     }
   }

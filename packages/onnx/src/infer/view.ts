@@ -17,12 +17,12 @@ export interface Inference {
 export class NodeView {
   readonly node: Node;
   readonly graph: Graph;
-  readonly #inference: Inference;
+  readonly inference: Inference;
 
   constructor(graph: Graph, node: Node, inference: Inference) {
     this.graph = graph;
     this.node = node;
-    this.#inference = inference;
+    this.inference = inference;
   }
 
   /** Version of the operator set that the node belongs to. */
@@ -39,7 +39,7 @@ export class NodeView {
   }
 
   type(value: Value | undefined): ValueType | undefined {
-    return value && this.#inference.types.get(value);
+    return value && this.inference.types.get(value);
   }
 
   /** Shape of input `index`; `undefined` if the rank is not known. */
@@ -58,12 +58,12 @@ export class NodeView {
   /** Known elements of a small integer input, symbols included. */
   content(index: number): readonly Dim[] | undefined {
     const value = this.node.inputs[index];
-    return value && this.#inference.contents.get(value);
+    return value && this.inference.contents.get(value);
   }
 
   /** Known elements of any small integer value of the graph. */
   contentOf(value: Value): readonly Dim[] | undefined {
-    return this.#inference.contents.get(value);
+    return this.inference.contents.get(value);
   }
 
   /** Known elements of a small integer input, if all of them are numbers. */

@@ -1,6 +1,6 @@
 import { DgateError } from "@dgate/core";
 import { type Coupling, cutDim, cutSize, keptIndices, nodeName, type Removal } from "../coupling/analyse.ts";
-import type { SizeUse } from "../coupling/axis-context.ts";
+import type { Reduction, SizeUse } from "../coupling/axis-context.ts";
 import type { Space } from "../coupling/space.ts";
 import { int, ints } from "../graph/attribute.ts";
 import { type Dim, describeNode, type Node, type Value } from "../graph/graph.ts";
@@ -35,11 +35,29 @@ export type InputMode = "gather" | "resize";
 export function cut(coupling: Coupling, removal: Removal, mode: InputMode): BorderCut {
   const { graph } = coupling;
   for (const use of coupling.sizes) cutSizeUse(coupling, use, removal);
+  for (const reduction of coupling.reductions) rescaleMean(coupling, reduction, removal);
   for (const value of graph.initializers) cutConstant(coupling, value, removal);
   for (const value of graph.values) retype(coupling, value, removal);
   const inputs = cutInputs(coupling, removal, mode);
   checkShapes(coupling, removal, mode);
   return { inputs, outputs: graph.outputs.flatMap((value) => portCuts(coupling, value, removal, "resize")) };
+}
+
+/** The mean over n channels of which n′ are left, the others being zero, is n′/n times the mean over those. */
+function rescaleMean(
+  { graph, inference }: Coupling,
+  { node, space, mean }: Reduction,
+  removal: Removal,
+): void {
+  const size = cutSize(space, removal);
+  const output = node.outputs[0];
+  if (!mean || !output || size === undefined || size === space.size) return;
+  const { dtype } = inference.types.get(output)!;
+  const name = `${nodeName(node)}.rescale`;
+  const factor = graph.addInitializer(graph.freshName(name), tensorOf(dtype, [], [size / space.size!]));
+  const scaled = graph.addValue(graph.freshName(`${output.name}_rescaled`), output.type);
+  graph.replaceUses(output, scaled);
+  graph.addNode({ op: "Mul", name: freshNodeName(graph, name), inputs: [output, factor], outputs: [scaled] });
 }
 
 function cutConstant(coupling: Coupling, value: Value, removal: Removal): void {

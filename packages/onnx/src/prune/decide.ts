@@ -42,6 +42,7 @@ export function decideRemoval(plan: PrunePlan, constants: SliceSource): Decision
   const sinks = constants.coupling.contractions
     .filter(({ space }) => space.leaves().some((leaf) => candidates.has(leaf)))
     .map((contraction) => sinkOf(contraction, constants));
+  refuseReduced(candidates, constants, reasons);
   const removal = new Map<Space, Set<number>>();
   let grown = true;
   while (grown) {
@@ -108,6 +109,26 @@ function keepOne(leaf: Space, indices: Set<number>, reasons: Map<Space, Map<numb
 function note(reasons: Map<Space, Map<number, string>>, leaf: Space, index: number, reason: string): void {
   const known = reasons.get(leaf) ?? new Map<number, string>();
   reasons.set(leaf, known.set(index, reason));
+}
+
+/** A channel that a norm or mean adds up may go only if it is zero there. */
+function refuseReduced(
+  candidates: Map<Space, Set<number>>,
+  constants: SliceSource,
+  reasons: Map<Space, Map<number, string>>,
+): void {
+  for (const { node, axis, space } of constants.coupling.reductions) {
+    const slices = node.inputs[0] && constants.of(node.inputs[0], axis);
+    for (const leaf of space.leaves()) {
+      const indices = candidates.get(leaf) ?? new Set<number>();
+      for (const index of indices) {
+        const places = occurrences(space, leaf).flatMap((place) => indicesOf(place, index));
+        if (places.every((at) => slices?.[at] === 0)) continue;
+        indices.delete(index);
+        note(reasons, leaf, index, `${describeNode(node)} adds it up, and it is not zero there`);
+      }
+    }
+  }
 }
 
 function sinkOf(contraction: Contraction, constants: SliceSource): Sink {
