@@ -136,64 +136,85 @@ export function parse(text: string): Polynomial | undefined {
 }
 
 function parseSum(text: string, depth: number): Polynomial | undefined {
-  const inner = depth < maxDepth ? unwrapped(text) : undefined;
+  if (depth > maxDepth || !isBalanced(text)) return new Map([[text, 1]]);
+  const inner = unwrapped(text);
   if (inner !== undefined) return parseSum(inner, depth + 1);
   let sum: Polynomial | undefined = constantOf(0);
-  let sign = 1;
-  const pieces = depth < maxDepth ? text.split(/ ([+-]) (?![^(⌊]*[)⌋])/) : [text];
-  for (const [i, piece] of pieces.entries()) {
-    if (i % 2 === 1) sign = piece === "-" ? -1 : 1;
-    else {
-      const term = parseProduct(piece, depth);
-      sum = sum && term && add(sum, term, sign);
-    }
+  for (const { sign, term } of termsOf(text)) {
+    const product = parseProduct(term, depth);
+    sum = sum && product && add(sum, product, sign);
   }
   return sum;
 }
 
 function parseProduct(text: string, depth: number): Polynomial | undefined {
-  if (/^-[^\d]/.test(text) && text.length > 1) {
+  if (/^-[^\d]/.test(text)) {
     const positive = parseProduct(text.slice(1), depth);
     return positive && multiply(constantOf(-1), positive);
   }
   let product: Polynomial | undefined = constantOf(1);
   for (const factor of splitTop(text, "·")) {
-    const inner = depth < maxDepth ? unwrapped(factor) : undefined;
-    const term: Polynomial | undefined = /^-?\d{1,16}$/.test(factor)
-      ? constantOf(Number(factor))
-      : inner === undefined
-        ? new Map([[factor, 1]])
-        : parseSum(inner, depth + 1);
+    const number = /^-?\d{1,16}$/.test(factor) ? constantOf(Number(factor)) : undefined;
+    const inner = number ? undefined : unwrapped(factor);
+    const term: Polynomial | undefined =
+      number ?? (inner === undefined ? new Map([[factor, 1]]) : parseSum(inner, depth + 1));
     product = product && term && multiply(product, term);
   }
   return product;
 }
 
+/** The terms of a sum with their signs; blanks stand around a sign between terms, so that names may hold others. */
+function termsOf(text: string): { sign: number; term: string }[] {
+  const terms: { sign: number; term: string }[] = [];
+  let level = 0;
+  let from = 0;
+  let sign = 1;
+  for (let i = 0; i + 3 <= text.length; i++) {
+    level += levelOf(text[i]!);
+    const mark = text.slice(i, i + 3);
+    if (level !== 0 || i === from || i + 3 === text.length || (mark !== " + " && mark !== " - ")) continue;
+    terms.push({ sign, term: text.slice(from, i) });
+    sign = mark === " - " ? -1 : 1;
+    from = i + 3;
+    i += 2;
+  }
+  return [...terms, { sign, term: text.slice(from) }];
+}
+
+/** What a character does to the depth of brackets. */
+const levelOf = (char: string): number =>
+  char === "(" || char === "⌊" ? 1 : char === ")" || char === "⌋" ? -1 : 0;
+
+function isBalanced(text: string): boolean {
+  let level = 0;
+  for (const char of text) {
+    level += levelOf(char);
+    if (level < 0) return false;
+  }
+  return level === 0;
+}
+
 /** The content of parentheses around the whole text. */
 function unwrapped(text: string): string | undefined {
-  if (!text.startsWith("(") || !text.endsWith(")")) return undefined;
+  if (!text.startsWith("(") || !text.endsWith(")") || text.length < 3) return undefined;
   let level = 0;
-  for (let i = 0; i < text.length - 1; i++) {
-    if (text[i] === "(") level += 1;
-    if (text[i] === ")") level -= 1;
+  for (const char of text.slice(0, -1)) {
+    level += levelOf(char);
     if (level === 0) return undefined;
   }
   return text.slice(1, -1);
 }
 
-/** Splits outside of parentheses and of ⌊ ⌋. */
+/** Splits outside of brackets. */
 function splitTop(text: string, mark: string): string[] {
   const parts: string[] = [];
   let level = 0;
   let from = 0;
   for (let i = 0; i < text.length; i++) {
-    const char = text[i]!;
-    if (char === "(" || char === "⌊") level += 1;
-    else if (char === ")" || char === "⌋") level -= 1;
-    else if (level === 0 && char === mark) {
-      parts.push(text.slice(from, i));
-      from = i + 1;
-    }
+    level += levelOf(text[i]!);
+    if (level !== 0 || text[i] !== mark) continue;
+    parts.push(text.slice(from, i));
+    from = i + 1;
   }
   return [...parts, text.slice(from)];
 }
