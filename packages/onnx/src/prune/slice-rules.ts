@@ -45,6 +45,10 @@ function broadcastSlices(
 
 const varying = (size: number): SliceConstants => new Float64Array(size).fill(Number.NaN);
 
+/** A zero channel stays zero whatever it is multiplied with, or divided by (a norm). */
+const staysZero = (op: BinaryOp, a: number, b: number): boolean =>
+  (op === "Mul" && (a === 0 || b === 0)) || (op === "Div" && a === 0 && b !== 0);
+
 const binary: SliceRule = (context, axis) => {
   const size = context.outputSize(axis);
   if (size === undefined) return undefined;
@@ -53,10 +57,7 @@ const binary: SliceRule = (context, axis) => {
   const operands = context.node.inputs.map(
     (_, i) => broadcastSlices(context, i, axis, size) ?? varying(size),
   );
-  const combined = operands.reduce((a, b) =>
-    // A zero channel stays zero whatever it is multiplied with.
-    a.map((x, i) => (op === "Mul" && (x === 0 || b[i] === 0) ? 0 : f(x, b[i]!))),
-  );
+  const combined = operands.reduce((a, b) => a.map((x, i) => (staysZero(op, x, b[i]!) ? 0 : f(x, b[i]!))));
   return op === "Mean" ? combined.map((x) => x / operands.length) : combined;
 };
 
