@@ -36,7 +36,7 @@ export function cacheInputs(
   ex: Exporter,
   layers: number,
   { heads, headDim }: CacheShape,
-  { side = "", length = "past_sequence_length" }: { readonly side?: string; readonly length?: string } = {},
+  { side = "", length = "past_sequence_length" }: { readonly side?: string; readonly length?: Dim } = {},
 ): LayerCache[] {
   const shape: Dim[] = ["batch_size", heads, length, headDim];
   const input = (layer: number, part: string): Value =>
@@ -60,7 +60,7 @@ export function cacheOutputs(
   ex: Exporter,
   caches: readonly LayerCache[],
   { heads, headDim }: CacheShape,
-  { side = "", length }: { readonly side?: string; readonly length: string },
+  { side = "", length }: { readonly side?: string; readonly length: Dim },
 ): void {
   const shape: Dim[] = ["batch_size", heads, length, headDim];
   caches.forEach((cache, i) => {

@@ -1,4 +1,4 @@
-import { type RandomGenerator, randomGenerator } from "@dgate/core";
+import { randomGenerator } from "@dgate/core";
 import {
   type Attribute,
   type DataType,
@@ -54,7 +54,7 @@ export class GraphWriter {
   readonly constants: ConstantStyle;
   readonly specs: InputSpec[];
   readonly #root: GraphWriter;
-  readonly #random: RandomGenerator;
+  readonly #seed: number;
   readonly #scope: string[] = [];
   readonly #counts = new Map<string, number>();
   readonly #shared = new Map<string, Value>();
@@ -66,7 +66,7 @@ export class GraphWriter {
     this.constants = constants;
     this.graph = new Graph(name, parent ? [] : [["", opset]]);
     this.#root = parent ? parent.#root : this;
-    this.#random = parent ? parent.#root.#random : randomGenerator(seed);
+    this.#seed = seed;
     this.specs = parent ? parent.specs : [];
     if (!parent) this.graph.info = { ...this.graph.info, producerName: "test transformers" };
   }
@@ -143,13 +143,20 @@ export class GraphWriter {
     return this.outer(this.#root.#weight(this.#path(name), make));
   }
 
-  /** A random float32 parameter `scope.name`. */
-  weight(name: string, shape: readonly number[], { scale = 0.5, mean = 0 }: WeightInit = {}): Value {
-    return this.buffer(name, () => {
-      const count = shape.reduce((a, b) => a * b, 1);
-      const numbers = Array.from({ length: count }, () => mean + scale * this.#random.normal());
-      return tensorOf("float32", shape, numbers);
-    });
+  /** A random float32 parameter `scope.name`. Its numbers follow from the seed and the name alone, so that variants of a model agree. */
+  weight(name: string, shape: readonly number[], init: WeightInit = {}): Value {
+    const path = this.#path(name);
+    return this.buffer(name, () => this.#draw(path, shape, init));
+  }
+
+  #draw(path: string, shape: readonly number[], { scale = 0.5, mean = 0 }: WeightInit): Tensor {
+    const random = randomGenerator(hash(`${this.#root.#seed} ${path}`));
+    const count = shape.reduce((a, b) => a * b, 1);
+    return tensorOf(
+      "float32",
+      shape,
+      Array.from({ length: count }, () => mean + scale * random.normal()),
+    );
   }
 
   /**
@@ -172,14 +179,14 @@ export class GraphWriter {
   }
 
   /** A weight under the name that torch gives to what it folds: `onnx::MatMul_612`, the same for the same module. */
-  matrix(name: string, shape: readonly number[], gain = 1): Value {
-    const path = this.#path(name);
+  matrix(module: string, shape: readonly number[], gain = 1): Value {
+    const path = this.#path(module);
     const root = this.#root;
     const known = root.#shared.get(path);
     if (known) return this.outer(known);
-    const value = root.atTop(() =>
-      root.weight(`onnx::MatMul_${++root.#matmuls}`, shape, { scale: gain / Math.sqrt(shape[0]!) }),
-    );
+    const scale = gain / Math.sqrt(shape[0]!);
+    const name = `onnx::MatMul_${++root.#matmuls}`;
+    const value = root.graph.addInitializer(name, this.#draw(path, shape, { scale }));
     root.#shared.set(path, value);
     return this.outer(value);
   }
@@ -188,16 +195,6 @@ export class GraphWriter {
   outer(value: Value): Value {
     if (this.#root === this) return value;
     return this.graph.value(value.name) ?? this.graph.addOuter(value.name, value.type);
-  }
-
-  /** Runs `write` outside all scopes. */
-  protected atTop<T>(write: () => T): T {
-    const scope = this.#scope.splice(0);
-    try {
-      return write();
-    } finally {
-      this.#scope.push(...scope);
-    }
   }
 
   #weight(path: string, make: () => Tensor): Value {
@@ -213,4 +210,11 @@ export class GraphWriter {
     this.#counts.set(name, count + 1);
     return count === 0 ? name : `${name}_${count}`;
   }
+}
+
+/** FNV-1a, 32 bits. */
+function hash(text: string): number {
+  let state = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) state = Math.imul(state ^ text.charCodeAt(i), 0x01000193);
+  return state >>> 0;
 }

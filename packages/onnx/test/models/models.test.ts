@@ -17,6 +17,8 @@ import { llama } from "./llama.ts";
 import { transformerModels } from "./models.ts";
 import { patterns } from "./patterns.ts";
 import { referenceAttention } from "./reference-attention.ts";
+import { t5Decoder } from "./t5.ts";
+import { whisperDecoder } from "./whisper.ts";
 import { feedsOf, type TransformerModel } from "./transformer-model.ts";
 
 async function run(
@@ -60,11 +62,10 @@ describe("models", () => {
       expect(Object.keys(a!)).toEqual(model.graph.outputs.map(({ name }) => name));
       const outputs = Object.entries(a!).map(([name, tensor]) => [name, numbersOf(tensor)] as const);
       expect(outputs.filter(([, numbers]) => !numbers.every(Number.isFinite))).toEqual([]);
-      const moved = outputs.map(([name, numbers]) => [
-        name,
-        difference(numbers, numbersOf(b![name]!)) > 1e-3,
-      ]);
-      expect(moved).toEqual(outputs.map(([name]) => [name, true]));
+      // Only the constants that stand for an encoder's caches have no elements.
+      const full = outputs.filter(([name, { length }]) => length > 0 || !/^present\.\d+\.encoder/.test(name));
+      const moved = full.map(([name, numbers]) => [name, difference(numbers, numbersOf(b![name]!)) > 1e-3]);
+      expect(moved).toEqual(full.map(([name]) => [name, true]));
     },
   );
 });
@@ -73,6 +74,8 @@ describe("models", () => {
 const decoders: readonly { name: string; build: (options: CacheOptions) => TransformerModel }[] = [
   { name: "GPT-2", build: (options) => gpt2(options) },
   { name: "Llama", build: (options) => llama(options) },
+  { name: "T5", build: (options) => t5Decoder(options) },
+  { name: "Whisper", build: (options) => whisperDecoder(options) },
 ];
 
 const columnsOf = (x: Tensor): number => x.shape[1]!;
@@ -104,7 +107,7 @@ describe("decoders", () => {
     "$name gives the same logits in one step and in two with a cache",
     async ({ build }) => {
       const none = build({});
-      const all = feedsOf(none, 3, { sequence_length: 5 });
+      const all = feedsOf(none, 3, { sequence_length: 5, decoder_sequence_length: 5 });
       const [whole] = await run(none, [all]);
       const firstFeeds = Object.fromEntries(
         Object.entries(all).map(([name, x]) => [

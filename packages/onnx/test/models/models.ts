@@ -4,8 +4,10 @@ import { albert, distilBert, miniLm, roberta } from "./encoders.ts";
 import { gpt2, gpt2Stacked } from "./gpt2.ts";
 import { llama } from "./llama.ts";
 import { swin } from "./swin.ts";
+import { t5Decoder, t5Encoder } from "./t5.ts";
 import type { TransformerModel } from "./transformer-model.ts";
 import { vit } from "./vit.ts";
+import { whisperDecoder, whisperEncoder } from "./whisper.ts";
 
 /** A whole model at small width. */
 export interface ModelCase {
@@ -37,6 +39,20 @@ export const transformerModels: readonly ModelCase[] = [
   {
     name: "Qwen3 with past",
     build: () => llama({ cache: "past", norm: "per-feature", headCount: "inferred" }),
+  },
+  { name: "T5 encoder", build: () => t5Encoder() },
+  { name: "flan-T5 encoder, gated GELU", build: () => t5Encoder({ feedForward: "geglu" }) },
+  { name: "T5 decoder", build: () => t5Decoder({ cache: "first" }) },
+  { name: "T5 decoder with past", build: () => t5Decoder({ cache: "past", feedForward: "geglu" }) },
+  { name: "T5 decoder merged", build: () => t5Decoder({ cache: "merged", encoderPresent: "identity" }) },
+  { name: "T5 decoder merged, first step", build: () => t5Decoder({ cache: "merged", useCache: false }) },
+  { name: "Whisper encoder", build: () => whisperEncoder() },
+  { name: "Whisper decoder", build: () => whisperDecoder({ cache: "first" }) },
+  { name: "Whisper decoder with past", build: () => whisperDecoder({ cache: "past" }) },
+  { name: "Whisper decoder merged", build: () => whisperDecoder({ cache: "merged" }) },
+  {
+    name: "Whisper decoder merged, first step",
+    build: () => whisperDecoder({ cache: "merged", useCache: false }),
   },
   { name: "ViT", build: () => vit() },
   { name: "ViT, SDPA, LayerNormalization", build: () => vit({ attention: "sdpa", norm: "op" }) },
