@@ -82,7 +82,7 @@ export function pattern(
     const { y, attention } = write(ex, x, shape, mask);
     ex.output("output", y, type);
     const dims = { batch_size: defaults.batch ?? 2, sequence_length: 5 };
-    return { graph: ex.graph, attention: [attention], dims, inputs: ex.specs, math };
+    return { ...ex.finish([attention], dims), math };
   };
   return { id, name, build };
 }

@@ -103,7 +103,7 @@ function cachedPattern(name: string, defaults: CachedDefaults, layer: Layer): Pa
     else write(ex, true);
     const dims = { batch_size: 2, sequence_length: 3, past_sequence_length: 4 };
     const math = { mask: "causal", past: true } as const;
-    return { graph: ex.graph, attention: attention.slice(0, 1), dims, inputs: ex.specs, math };
+    return { ...ex.finish(attention.slice(0, 1), dims), math };
   };
   return { id: "U15", name, build };
 }

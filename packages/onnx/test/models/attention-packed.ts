@@ -98,6 +98,23 @@ export function gpt2Attention(ex: Exporter, x: Value, shape: AttentionShape, mas
   });
 }
 
+/** nanoGPT's attention: one linear layer, Split in three, whatever `attend` makes of them, merged heads, output layer. */
+export function packedAttentionOf(
+  ex: Exporter,
+  x: Value,
+  shape: AttentionShape,
+  attend: (parts: readonly Value[]) => Value,
+): Attended {
+  const { width, heads, headDim, bias = true } = shape;
+  const inner = heads * headDim;
+  return ex.within("attn", () => {
+    const qkv = ex.linear("c_attn", x, [width, 3 * inner], { bias });
+    const context = attend(ex.split(qkv.y, [inner, inner, inner], 2));
+    const o = ex.linear("c_proj", mergeHeads(ex, context, inner), [inner, width], { bias });
+    return { y: o.y, attention: packedExpectation(ex, shape, { qkv, o }, sideBySide(shape)) };
+  });
+}
+
 /** How timm takes q, k and v out of `[3, batch, heads, length, headDim]`: by index, or by unbind (Split and Squeeze). */
 export type TimmSelection = "gather" | "unbind";
 

@@ -60,7 +60,7 @@ export function bert(options: BertOptions = {}): TransformerModel {
     return x;
   });
   writeHead(ex, y, width, head);
-  return { graph: ex.graph, attention, dims: { batch_size: 2, sequence_length: 6 }, inputs: ex.specs };
+  return ex.finish(attention, { batch_size: 2, sequence_length: 6 });
 }
 
 function bertEmbeddings(

@@ -1,6 +1,6 @@
 import { type Dim, type Tensor, tensor, tensorOf, type Value } from "@dgate/onnx";
 import type { Attended } from "./attention-parts.ts";
-import type { Exporter } from "./exporter.ts";
+import { dropDeadCode, type Exporter } from "./exporter.ts";
 import * as content from "./input-content.ts";
 
 /** The sizes of one layer's cache. */
@@ -86,6 +86,7 @@ export function mergeBranches(ex: Exporter, useCache: boolean, { write, outputs 
   const branch = (name: string, withPast: boolean) => {
     const writer = ex.branch(name);
     write(writer, withPast);
+    dropDeadCode(writer.graph);
     return { kind: "graph" as const, value: writer.graph };
   };
   const attributes = { then_branch: branch("with_past", true), else_branch: branch("no_past", false) };

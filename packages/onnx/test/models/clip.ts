@@ -71,7 +71,7 @@ export function clip(options: ClipOptions = {}): TransformerModel {
   ex.output("text_embeds", textEmbeds, ["text_batch_size", 8]);
   ex.output("image_embeds", imageEmbeds, ["image_batch_size", 8]);
   const dims = { text_batch_size: 2, image_batch_size: 3, sequence_length: 5 };
-  return { graph: ex.graph, attention: [...image.attention, ...text.attention], dims, inputs: ex.specs };
+  return ex.finish([...image.attention, ...text.attention], dims);
 }
 
 function textTower(

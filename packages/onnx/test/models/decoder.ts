@@ -85,7 +85,7 @@ export function decoderModel(
     [pastLength]: past,
     ...(mode === "merged" && { [maskLength.merged]: useCache ? past + sequence : sequence }),
   };
-  return { graph: ex.graph, attention, dims, inputs: ex.specs };
+  return ex.finish(attention, dims);
 }
 
 /** Position ids `[1, length]` of tokens behind a past: Range from the past's length, which comes from its shape. */

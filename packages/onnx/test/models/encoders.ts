@@ -73,7 +73,7 @@ export function distilBert(options: EncoderOptions = {}): TransformerModel {
   const first = ex.gather(y, ex.i64(0), 1);
   const pooled = ex.op("Relu", [gemm(ex, "pre_classifier", first, [width, width])]);
   ex.output("logits", gemm(ex, "classifier", pooled, [width, 2]), ["batch_size", 2]);
-  return { graph: ex.graph, attention, dims, inputs: ex.specs };
+  return ex.finish(attention, dims);
 }
 
 /** A torch Linear on a matrix: Gemm with the weight `[outputs, inputs]` transposed. */
@@ -146,7 +146,7 @@ export function roberta(options: EncoderOptions = {}): TransformerModel {
   const product = ex.op("MatMul", [normed, ex.transpose(table, [1, 0])]);
   const logits = ex.op("Add", [product, ex.within("lm_head", () => ex.weight("bias", [vocabulary]))]);
   ex.output("logits", logits, [...shape, vocabulary]);
-  return { graph: ex.graph, attention, dims, inputs: ex.specs };
+  return ex.finish(attention, dims);
 }
 
 const erfTerm = (ex: Exporter, x: Value): Value =>
@@ -174,7 +174,7 @@ export function miniLm(options: EncoderOptions = {}): TransformerModel {
   const floor = ex.op("Clip", [length, ex.f32(1e-12)]);
   const unit = ex.op("Div", [mean, ex.op("Expand", [floor, ex.op("Shape", [mean])])]);
   ex.output("sentence_embedding", unit, ["batch_size", width]);
-  return { graph: ex.graph, attention, dims, inputs: ex.specs };
+  return ex.finish(attention, dims);
 }
 
 /** ALBERT: factorised embeddings, and one layer whose weights serve at every depth. */
@@ -206,5 +206,5 @@ export function albert(options: EncoderOptions = {}): TransformerModel {
     );
   });
   ex.output("last_hidden_state", y, [...shape, width]);
-  return { graph: ex.graph, attention, dims, inputs: ex.specs };
+  return ex.finish(attention, dims);
 }

@@ -1,6 +1,7 @@
-import { type DataType, int, ints, tensor, tensorOf, type Value } from "@dgate/onnx";
+import { type DataType, type Graph, int, ints, tensor, tensorOf, type Value } from "@dgate/onnx";
 import { dataTypes } from "../../src/graph/tensor.ts";
 import { GraphWriter, type WriterOptions } from "./graph-writer.ts";
+import type { AttentionExpectation, TransformerModel } from "./transformer-model.ts";
 
 /** The size of one axis of a value, read at run time where it is needed. */
 export interface AxisSize {
@@ -22,13 +23,34 @@ export interface ExporterOptions extends WriterOptions {
 
 const end = Number.MAX_SAFE_INTEGER;
 
+const elementwise: ReadonlySet<string> = new Set(["Add", "Sub", "Mul", "Div"]);
+
+/** Removes nodes whose outputs nothing reads, and then initializers. */
+export function dropDeadCode(graph: Graph): void {
+  for (const node of graph.nodes().toReversed())
+    if (node.outputs.every((value) => value === undefined || graph.uses(value).length === 0))
+      graph.remove(node);
+  for (const value of graph.initializers) if (graph.uses(value).length === 0) graph.removeInitializer(value);
+}
+
 /** A graph writer with the operators of torch.onnx as they look at its opset. */
 export class Exporter extends GraphWriter {
   readonly shapes: "computed" | "constant";
+  /** Which axis a scalar was read from. */
+  readonly #origins = new Map<Value, AxisSize>();
 
   constructor(options: ExporterOptions = {}, parent?: Exporter) {
     super(options, parent);
     this.shapes = options.shapes ?? "computed";
+  }
+
+  /** The written model, without what nothing reads: exporters leave no dead code. */
+  finish(
+    attention: readonly AttentionExpectation[],
+    dims: Readonly<Record<string, number>>,
+  ): TransformerModel {
+    dropDeadCode(this.graph);
+    return { graph: this.graph, attention, dims, inputs: this.specs };
   }
 
   /** A writer for an If branch. */
@@ -55,8 +77,10 @@ export class Exporter extends GraphWriter {
   /** A size as an int64 scalar: Gather(Shape(x), axis). */
   scalar(size: Size): Value {
     if (typeof size === "number") return this.i64(size);
-    if ("of" in size) return this.gather(this.op("Shape", [size.of]), this.i64(size.axis), 0);
-    return size;
+    if (!("of" in size)) return size;
+    const scalar = this.gather(this.op("Shape", [size.of]), this.i64(size.axis), 0);
+    this.#origins.set(scalar, size);
+    return scalar;
   }
 
   /** Sizes as one int64 list: Concat of unsqueezed scalars and constants. */
@@ -77,9 +101,20 @@ export class Exporter extends GraphWriter {
   #constantTarget(x: Value, sizes: readonly Size[]): Value | undefined {
     const target = sizes.map((size, axis) => {
       if (typeof size === "number") return size;
-      return "of" in size && size.of === x && size.axis === axis ? 0 : -1;
+      const origin = "of" in size ? size : this.#origins.get(size);
+      return origin?.axis === axis && this.#keepsAxis(x, origin.of, axis) ? 0 : -1;
     });
     return target.filter((size) => size < 0).length < 2 ? this.i64s(target) : undefined;
+  }
+
+  /** Whether the axis of `x` is that of `from`, of which `x` is computed by operators that leave all axes but the last. */
+  #keepsAxis(x: Value, from: Value, axis: number): boolean {
+    if (x === from) return true;
+    const node = this.graph.producer(x);
+    if (!node || axis > 1) return false;
+    const sources =
+      node.op === "MatMul" ? node.inputs.slice(0, 1) : elementwise.has(node.op) ? node.inputs : [];
+    return sources.some((source) => source !== undefined && this.#keepsAxis(source, from, axis));
   }
 
   /**

@@ -144,10 +144,5 @@ export function gpt2Stacked(options: Gpt2Options = {}): TransformerModel {
     ex.output(`present_${i}`, both, [2, "batch_size", heads, "past_seq_len + seq_len", headDim]);
   });
   const attention = written.map((layer) => layer.attention);
-  return {
-    graph: ex.graph,
-    attention,
-    dims: { batch_size: 2, seq_len: 3, past_seq_len: 4 },
-    inputs: ex.specs,
-  };
+  return ex.finish(attention, { batch_size: 2, seq_len: 3, past_seq_len: 4 });
 }

@@ -17,6 +17,7 @@ import { llama } from "./llama.ts";
 import { transformerModels } from "./models.ts";
 import { patterns } from "./patterns.ts";
 import { referenceAttention } from "./reference-attention.ts";
+import { opt } from "./small-decoders.ts";
 import { t5Decoder } from "./t5.ts";
 import { whisperDecoder } from "./whisper.ts";
 import { feedsOf, type TransformerModel } from "./transformer-model.ts";
@@ -74,6 +75,7 @@ describe("models", () => {
 const decoders: readonly { name: string; build: (options: CacheOptions) => TransformerModel }[] = [
   { name: "GPT-2", build: (options) => gpt2(options) },
   { name: "Llama", build: (options) => llama(options) },
+  { name: "OPT", build: (options) => opt(options) },
   { name: "T5", build: (options) => t5Decoder(options) },
   { name: "Whisper", build: (options) => whisperDecoder(options) },
 ];

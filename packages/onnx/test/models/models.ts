@@ -3,8 +3,10 @@ import { clip } from "./clip.ts";
 import { albert, distilBert, miniLm, roberta } from "./encoders.ts";
 import { gpt2, gpt2Stacked } from "./gpt2.ts";
 import { llama } from "./llama.ts";
+import { charGpt, opt } from "./small-decoders.ts";
 import { swin } from "./swin.ts";
 import { t5Decoder, t5Encoder } from "./t5.ts";
+import { tfBert } from "./tf-bert.ts";
 import type { TransformerModel } from "./transformer-model.ts";
 import { vit } from "./vit.ts";
 import { whisperDecoder, whisperEncoder } from "./whisper.ts";
@@ -23,6 +25,7 @@ export const transformerModels: readonly ModelCase[] = [
     name: "BERT, SDPA, simplified",
     build: () => bert({ attention: "sdpa", shapes: "constant", constants: "shared" }),
   },
+  { name: "BERT of tf2onnx", build: () => tfBert() },
   { name: "DistilBERT", build: () => distilBert() },
   { name: "DistilBERT, simplified", build: () => distilBert({ shapes: "constant", constants: "shared" }) },
   { name: "RoBERTa", build: () => roberta() },
@@ -40,6 +43,10 @@ export const transformerModels: readonly ModelCase[] = [
     name: "Qwen3 with past",
     build: () => llama({ cache: "past", norm: "per-feature", headCount: "inferred" }),
   },
+  { name: "OPT", build: () => opt() },
+  { name: "OPT with past", build: () => opt({ cache: "past" }) },
+  { name: "OPT merged", build: () => opt({ cache: "merged" }) },
+  { name: "character GPT", build: () => charGpt() },
   { name: "T5 encoder", build: () => t5Encoder() },
   { name: "flan-T5 encoder, gated GELU", build: () => t5Encoder({ feedForward: "geglu" }) },
   { name: "T5 decoder", build: () => t5Decoder({ cache: "first" }) },

@@ -94,7 +94,7 @@ export function seq2SeqModel(
     mergeBranches(ex, useCache, { write, outputs: outputsOf(layers, shape, logitsShape, encoderLength) });
   } else write(ex, mode === "past");
   const dims = { batch_size: 2, decoder_sequence_length: 3, [pastLength]: 4, encoder_sequence_length: 5 };
-  return { graph: ex.graph, attention, dims, inputs: ex.specs };
+  return ex.finish(attention, dims);
 }
 
 function mapCaches({ own: self, cross: other }: LayerCaches, map: (value: Value) => Value): LayerCaches {

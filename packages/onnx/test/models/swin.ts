@@ -107,5 +107,5 @@ export function swin(options: SwinOptions = {}): TransformerModel {
   const pooled = ex.op("GlobalAveragePool", [ex.transpose(y, [0, 2, 1])]);
   const flat = ex.op("Flatten", [pooled], { axis: int(1) });
   ex.output("logits", gemm(ex, "classifier", flat, [2 * width, 5]), ["batch_size", 5]);
-  return { graph: ex.graph, attention, dims: { batch_size: 2 }, inputs: ex.specs };
+  return ex.finish(attention, { batch_size: 2 });
 }

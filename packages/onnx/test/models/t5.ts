@@ -91,12 +91,7 @@ export function t5Encoder(options: T5Options = {}): TransformerModel {
     return { ...layered, y: rmsNorm(ex, "final_layer_norm", layered.y, [shape.width]) };
   });
   ex.output("last_hidden_state", y, [...type, shape.width]);
-  return {
-    graph: ex.graph,
-    attention,
-    dims: { batch_size: 2, encoder_sequence_length: 5 },
-    inputs: ex.specs,
-  };
+  return ex.finish(attention, { batch_size: 2, encoder_sequence_length: 5 });
 }
 
 /** T5's decoder: one-sided position bias shared by the layers, cross-attention with a bias of zeros and the encoder's mask. */

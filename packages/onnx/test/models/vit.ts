@@ -68,7 +68,7 @@ export function vit(options: VitOptions = {}): TransformerModel {
   const normed = layerNorm(ex, "vit/layernorm", y, width, { style: norm, epsilon: 1e-12 });
   const logits = gemm(ex, "classifier", ex.gather(normed, ex.i64(0), 1), [width, 5]);
   ex.output("logits", logits, ["batch_size", 5]);
-  return { graph: ex.graph, attention, dims: { batch_size: 2 }, inputs: ex.specs };
+  return ex.finish(attention, { batch_size: 2 });
 }
 
 function attend(ex: Exporter, x: Value, shape: AttentionShape, kind: NonNullable<VitOptions["attention"]>) {

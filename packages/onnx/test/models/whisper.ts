@@ -67,7 +67,7 @@ export function whisperEncoder(options: WhisperOptions = {}): TransformerModel {
     }),
   );
   ex.output("last_hidden_state", layerNorm(ex, "layer_norm", y, width), ["batch_size", frames, width]);
-  return { graph: ex.graph, attention, dims: { batch_size: 2 }, inputs: ex.specs };
+  return ex.finish(attention, { batch_size: 2 });
 }
 
 function whisperFeedForward(ex: Exporter, x: Value, { width }: AttentionShape, hidden: number): Value {
