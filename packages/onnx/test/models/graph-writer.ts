@@ -64,7 +64,7 @@ export class GraphWriter {
     const { name = "main_graph", seed = 1, opset = 17, constants = "nodes" } = options;
     this.opset = opset;
     this.constants = constants;
-    this.graph = new Graph(name, parent ? [] : [["", opset]]);
+    this.graph = new Graph(name, [["", opset]]);
     this.#root = parent ? parent.#root : this;
     this.#seed = seed;
     this.specs = parent ? parent.specs : [];

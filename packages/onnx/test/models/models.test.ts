@@ -42,8 +42,9 @@ function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 describe("attention layers", () => {
-  test.each(patterns)("$id $name computes softmax(QKᵀ·scale + mask)·V", async ({ build }) => {
+  test.each(patterns)("$id $name computes softmax(QKᵀ·scale + mask)·V", async ({ id, build }) => {
     const model = build();
+    expect(model.attention.map(({ pattern }) => pattern)).toEqual([id]);
     for (const seed of [1, 2]) {
       const feeds = feedsOf(model, seed);
       const [{ output }] = (await run(model, [feeds])) as [Record<string, RunTensor>];
@@ -59,7 +60,7 @@ describe("models", () => {
     "$name runs, and each output is finite and depends on the inputs",
     async ({ build }) => {
       const model = build();
-      const [a, b] = await run(model, [feedsOf(model, 1), feedsOf(model, 2)]);
+        const [a, b] = await run(model, [feedsOf(model, 1), feedsOf(model, 2)]);
       expect(Object.keys(a!)).toEqual(model.graph.outputs.map(({ name }) => name));
       const outputs = Object.entries(a!).map(([name, tensor]) => [name, numbersOf(tensor)] as const);
       expect(outputs.filter(([, numbers]) => !numbers.every(Number.isFinite))).toEqual([]);
