@@ -12,13 +12,16 @@ export interface AxisSize {
 /** A size: a number (−1 for "the rest"), an int64 scalar of the graph, or an axis of a value. */
 export type Size = number | Value | AxisSize;
 
+/**
+ * How sizes get into Reshape and Expand. `computed`: Shape, Gather, Unsqueeze, Concat, as TorchScript traces `x.size(0)`. `sliced`:
+ * Shape with `start` and `end` (opset 15), as the dynamo exporter writes. `constant`: for Reshape a constant with 0 for
+ * axes that stay and −1 for another unknown one, as simplifiers leave it where that can say it; else as computed.
+ */
+export type ShapeStyle = "computed" | "sliced" | "constant";
+
 /** Options of an exporter. */
 export interface ExporterOptions extends WriterOptions {
-  /**
-   * How Reshape gets its target. `computed`: Shape, Gather, Unsqueeze, Concat, as torch traces `x.size(0)`. `constant`: a constant
-   * with 0 for axes that stay and −1 for another unknown one, as simplifiers leave it, where that can say it.
-   */
-  readonly shapes?: "computed" | "constant";
+  readonly shapes?: ShapeStyle;
 }
 
 const end = Number.MAX_SAFE_INTEGER;
@@ -35,7 +38,7 @@ export function dropDeadCode(graph: Graph): void {
 
 /** A graph writer with the operators of torch.onnx as they look at its opset. */
 export class Exporter extends GraphWriter {
-  readonly shapes: "computed" | "constant";
+  readonly shapes: ShapeStyle;
   /** Which axis a scalar was read from. */
   readonly #origins = new Map<Value, AxisSize>();
 
@@ -78,18 +81,27 @@ export class Exporter extends GraphWriter {
   scalar(size: Size): Value {
     if (typeof size === "number") return this.i64(size);
     if (!("of" in size)) return size;
-    const scalar = this.gather(this.op("Shape", [size.of]), this.i64(size.axis), 0);
+    const scalar =
+      this.shapes === "sliced"
+        ? this.squeeze(this.#cutShape(size), [0])
+        : this.gather(this.op("Shape", [size.of]), this.i64(size.axis), 0);
     this.#origins.set(scalar, size);
     return scalar;
+  }
+
+  #cutShape({ of, axis }: AxisSize): Value {
+    return this.op("Shape", [of], { start: int(axis), end: int(axis + 1) });
   }
 
   /** Sizes as one int64 list: Concat of unsqueezed scalars and constants. */
   sizes(sizes: readonly Size[]): Value {
     if (sizes.every((size) => typeof size === "number")) return this.i64s(sizes);
-    const scalars = sizes.map((size) => (typeof size === "number" ? size : this.scalar(size)));
-    const parts = scalars.map((size) =>
-      typeof size === "number" ? this.i64s([size]) : this.unsqueeze(size, [0]),
-    );
+    const part = (size: Size): Value => {
+      if (typeof size === "number") return this.i64s([size]);
+      if ("of" in size && this.shapes === "sliced") return this.#cutShape(size);
+      return this.unsqueeze(this.scalar(size), [0]);
+    };
+    const parts = sizes.map(part);
     return this.concat(parts, 0);
   }
 

@@ -60,7 +60,7 @@ describe("models", () => {
     "$name runs, and each output is finite and depends on the inputs",
     async ({ build }) => {
       const model = build();
-        const [a, b] = await run(model, [feedsOf(model, 1), feedsOf(model, 2)]);
+      const [a, b] = await run(model, [feedsOf(model, 1), feedsOf(model, 2)]);
       expect(Object.keys(a!)).toEqual(model.graph.outputs.map(({ name }) => name));
       const outputs = Object.entries(a!).map(([name, tensor]) => [name, numbersOf(tensor)] as const);
       expect(outputs.filter(([, numbers]) => !numbers.every(Number.isFinite))).toEqual([]);

@@ -25,6 +25,11 @@ export const transformerModels: readonly ModelCase[] = [
     name: "BERT, SDPA, simplified",
     build: () => bert({ attention: "sdpa", shapes: "constant", constants: "shared" }),
   },
+  {
+    name: "BERT of the dynamo exporter",
+    build: () =>
+      bert({ opset: 18, norm: "op", attention: "sdpa", shapes: "sliced", constants: "initializers" }),
+  },
   { name: "BERT of tf2onnx", build: () => tfBert() },
   { name: "DistilBERT", build: () => distilBert() },
   { name: "DistilBERT, simplified", build: () => distilBert({ shapes: "constant", constants: "shared" }) },
@@ -38,6 +43,10 @@ export const transformerModels: readonly ModelCase[] = [
   { name: "GPT-2 with stacked past", build: () => gpt2Stacked() },
   { name: "Llama", build: () => llama() },
   { name: "Llama with past", build: () => llama({ cache: "past" }) },
+  {
+    name: "Llama of the dynamo exporter with past",
+    build: () => llama({ cache: "past", opset: 18, shapes: "sliced", constants: "initializers" }),
+  },
   { name: "Llama merged", build: () => llama({ cache: "merged" }) },
   {
     name: "Qwen3 with past",

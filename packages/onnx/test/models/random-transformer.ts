@@ -148,7 +148,7 @@ export function transformer(): fc.Arbitrary<TransformerConfig> {
       order: fc.constantFrom("pre" as const, "post" as const),
       feedForward: fc.constantFrom(...styles),
       constants: fc.constantFrom("nodes" as const, "initializers" as const, "shared" as const),
-      shapes: fc.constantFrom("computed" as const, "constant" as const),
+      shapes: fc.constantFrom("computed" as const, "sliced" as const, "constant" as const),
     })
     .map(({ grouped, ...config }) => {
       const repeats = grouped ? (config.heads === 4 ? 2 : config.heads) : 1;
