@@ -119,7 +119,15 @@ function nBits(node: Node): Quantization | undefined {
   const [rows, blocks] = [shape[0]!, shape[1]!];
   const zeroPoints = packedZeroPoints(node, bits, rows, blocks);
   if (!zeroPoints) return undefined;
-  return { shape: [rows, blocks, block], packedBits: bits, axis: 2, blockSize: block, scales, zeroPoints };
+  return {
+    shape: [rows, blocks, block],
+    packedBits: bits,
+    axis: 2,
+    blockSize: block,
+    rowLength: intAttribute(node, "K", blocks * block),
+    scales,
+    zeroPoints,
+  };
 }
 
 function packedZeroPoints(
@@ -148,6 +156,7 @@ function bnb4(node: Node): Quantization | undefined {
     highFirst: true,
     axis: 2,
     blockSize: block,
+    rowLength: depth,
     scales,
     zeroPoints: { value: undefined, numbers: [0] },
     levels: intAttribute(node, "quant_type", 1) === 0 ? fp4Levels : nf4Levels,

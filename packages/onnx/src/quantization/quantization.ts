@@ -25,6 +25,8 @@ export interface Quantization {
   readonly axis: number;
   /** 0 for one number per index of the axis. */
   readonly blockSize: number;
+  /** Codes of a row that count, of `[rows, blocks, block]`; the rest fills the last block. */
+  readonly rowLength?: number;
   /** Absent where no scale is known: real numbers are then in units of it. */
   readonly scales: QuantizationNumbers | undefined;
   readonly zeroPoints: QuantizationNumbers;
@@ -59,12 +61,14 @@ export function numberIndex(
 
 /** The real numbers of a quantized constant, in the shape of its codes. */
 export function dequantize(tensor: Tensor, quantization: Quantization): Float32Array {
-  const { scales, zeroPoints, levels } = quantization;
+  const { shape, scales, zeroPoints, levels, rowLength } = quantization;
+  const stride = shape.slice(1).reduce((a, b) => a * b, 1);
   const codes = codesOf(tensor, quantization);
   const scale = scales?.numbers ?? [1];
   const scaleAt = numberIndex(quantization, scale.length);
   const zeroAt = numberIndex(quantization, zeroPoints.numbers.length);
   return Float32Array.from({ length: codes.length }, (_, i) => {
+    if (rowLength !== undefined && i % stride >= rowLength) return 0;
     const code = levels ? levels[codes[i]!]! : codes[i]!;
     return (code - zeroPoints.numbers[zeroAt(i)]!) * scale[scaleAt(i)]!;
   });

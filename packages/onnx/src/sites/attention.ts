@@ -5,9 +5,10 @@ import { NodeView } from "../infer/view.ts";
 import { stringAttribute } from "../ops/attributes.ts";
 import { mergeDomain } from "../ops/flat.ts";
 import { einsumLabels } from "../ops/einsum.ts";
-import { fixedData, isRearranging, normalise } from "../prune/normalise.ts";
+import { isRearranging, normalise } from "../prune/normalise.ts";
 import { analyseCoupling } from "../coupling/analyse.ts";
 import { coupledSlices } from "./coupled-slices.ts";
+import { constantBehind, quantizedLayer } from "./quantized-layer.ts";
 import type { CoupledSlice } from "./site.ts";
 
 /** A place where a model attends: `softmax(q·kᵀ)·v`, or an operator that does it. */
@@ -107,11 +108,13 @@ const between = new Set([
   "Add",
   "Cast",
   "Clip",
+  "DequantizeLinear",
   "Div",
   "Dropout",
   "Identity",
   "Max",
   "Mul",
+  "QuantizeLinear",
   "Reshape",
   "Squeeze",
   "Sub",
@@ -158,7 +161,7 @@ function isProduct(graph: Graph, { op, inputs }: Node): boolean {
 
 /** Neither a constant nor a moved constant (a tied weight is used through a Transpose). */
 function isComputed(graph: Graph, value: Value): boolean {
-  if (fixedData(graph, value)) return false;
+  if (constantBehind(graph, value)) return false;
   const producer = graph.producer(value);
   const source = producer && isRearranging(producer) ? producer.inputs[0] : undefined;
   return source ? isComputed(graph, source) : true;
@@ -252,7 +255,7 @@ function nodesBehind(graph: Graph, value: Value): ReadonlySet<Node> {
     const node = graph.producer(at);
     if (!node || found.has(node)) continue;
     found.add(node);
-    if (!layers.has(node.op)) open.push(...node.inputs.filter((input) => input !== undefined));
+    if (!layers.has(node.op) && !quantizedLayer(graph, node)) open.push(...node.inputs.filter((input) => input !== undefined));
   }
   return found;
 }
@@ -261,8 +264,10 @@ function nodesBehind(graph: Graph, value: Value): ReadonlySet<Node> {
 function weightsBehind(graph: Graph, value: Value): ReadonlySet<string> {
   const found = new Set<string>();
   for (const node of nodesBehind(graph, value)) {
+    const quantized = quantizedLayer(graph, node);
+    if (quantized) found.add(quantized.weight.name);
     const weight = layers.has(node.op) ? node.inputs[1] : undefined;
-    if (weight && !isComputed(graph, weight)) found.add(sourceOf(graph, weight).name);
+    if (!quantized && weight && !isComputed(graph, weight)) found.add(sourceOf(graph, weight).name);
   }
   return found;
 }
