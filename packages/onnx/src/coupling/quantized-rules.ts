@@ -12,7 +12,9 @@ import { gatherBlockQuantized, matMulBnb4, matMulNBits } from "./packed-rules.ts
  *
  * @param floats the rules of the float operators
  */
-export function quantizedRules(floats: Readonly<Record<string, AxisRule>>): Readonly<Record<string, AxisRule>> {
+export function quantizedRules(
+  floats: Readonly<Record<string, AxisRule>>,
+): Readonly<Record<string, AxisRule>> {
   const asFloat: AxisRule = (context) => {
     const form = quantizedForm(context.node)!; // rows below have one
     if (!keepsChannelsApart(context, form)) return;
@@ -48,7 +50,8 @@ function tieParameters(context: AxisContext, form: QuantizedForm): void {
     const refs = context.input(value) ?? [];
     const axis = position === 1 ? weightAxis(context, form.op, refs.length) : undefined;
     for (const index of [scale, zeroPoint]) {
-      if (index !== undefined) tieParameter(context, index, axis === undefined ? undefined : refs[axis], refs);
+      if (index !== undefined)
+        tieParameter(context, index, axis === undefined ? undefined : refs[axis], refs);
     }
   });
   for (const index of [form.output?.scale, form.output?.zeroPoint]) {

@@ -144,7 +144,11 @@ function cutPacked(
 ): void {
   if (!changed([rows, blocks], removal)) return;
   const { dtype, shape, bytes } = value.data!;
-  let codes: Tensor = { dtype, shape: [rows.size!, blocks.size!], bytes: unpackRows(bytes, bits, rows.size!, blocks.size!) };
+  let codes: Tensor = {
+    dtype,
+    shape: [rows.size!, blocks.size!],
+    bytes: unpackRows(bytes, bits, rows.size!, blocks.size!),
+  };
   [rows, blocks].forEach((space, axis) => {
     const kept = keptIndices(space, removal);
     if (kept) codes = gatherTensor(codes, axis, kept);
@@ -152,7 +156,11 @@ function cutPacked(
   const [height, width] = [codes.shape[0]!, codes.shape[1]!];
   const packed = packRows(codes.bytes, bits, height, width);
   const flat = shape.length === 1;
-  graph.setData(value, { dtype, shape: flat ? [packed.length] : [height, packed.length / height], bytes: packed });
+  graph.setData(value, {
+    dtype,
+    shape: flat ? [packed.length] : [height, packed.length / height],
+    bytes: packed,
+  });
 }
 
 const changed = (spaces: readonly Space[], removal: Removal): boolean =>

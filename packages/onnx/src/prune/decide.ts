@@ -174,6 +174,7 @@ function objection(sink: Sink, leaf: Space, index: number, gone: ReadonlySet<num
     const constant = data?.[k] ?? Number.NaN;
     if (constant === 0 || !reaches(weights, k, gone)) continue;
     if (Number.isNaN(constant)) {
+      if (weights.rounds) return `${describeNode(contraction.node)} still reads it, and it is not zero there`;
       return `${describeNode(contraction.node)} still reads it, and it is not constant there (another producer of the same channel is alive)`;
     }
     if (weights.uneven !== undefined)

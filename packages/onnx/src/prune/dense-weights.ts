@@ -21,13 +21,15 @@ export interface DenseWeights {
   readonly connected: (k: number, j: number) => boolean;
   /** Why a constant channel other than zero does not add the same to every position, if it does not. */
   readonly uneven: string | undefined;
+  /** Whether the layer computes with rounded numbers, so that only zeros are followed. */
+  readonly rounds?: true;
 }
 
 /** `undefined` where the weights are computed, or the operator is used in a form without channels. */
 export function denseWeights(context: SliceContext): DenseWeights | undefined {
   const weights = floatWeights(context);
   const uneven = weights && quantizedData(context);
-  return weights && uneven !== undefined ? { ...weights, uneven } : weights;
+  return weights && uneven !== undefined ? { ...weights, uneven, rounds: true } : weights;
 }
 
 function floatWeights(context: SliceContext): DenseWeights | undefined {

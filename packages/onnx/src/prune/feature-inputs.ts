@@ -41,7 +41,11 @@ const movesFeatures = ({ domain, op }: Node): boolean => domain === "" && moving
 function quantizesFeatures(node: Node, output: Value): boolean {
   if (node.op === "DynamicQuantizeLinear") return node.outputs[0] === output;
   const scale = node.inputs[1]?.data;
-  return (isQuantizeLinear(node) || isDequantizeLinear(node)) && scale !== undefined && elementCount(scale.shape) === 1;
+  return (
+    (isQuantizeLinear(node) || isDequantizeLinear(node)) &&
+    scale !== undefined &&
+    elementCount(scale.shape) === 1
+  );
 }
 
 /** The model input whose elements a value holds, moved at most; `undefined` if anything is computed on the way. */

@@ -1,12 +1,14 @@
 import { describeNode, type Graph, type Value } from "../graph/graph.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import { isBlockwise, isDequantizeLinear } from "../ops/quantized-forms.ts";
+import { quantizedLayer } from "../sites/quantized-layer.ts";
 import { isRearranging } from "./normalise.ts";
 import type { SliceContext } from "./slice-context.ts";
 
 /**
  * Why a constant channel of a layer's data other than zero cannot be folded into a bias: the layer computes with rounded
- * numbers, and in integers where the runtime has kernels for them. `undefined` for a layer of floats.
+ * numbers, and in integers where the runtime has kernels for them (also where only its weights are dequantized: onnxruntime
+ * then rounds the data to 8 bits itself). `undefined` for a layer of floats.
  */
 export function quantizedData(context: SliceContext): string | undefined {
   const { original, form, view } = context;
@@ -14,9 +16,10 @@ export function quantizedData(context: SliceContext): string | undefined {
   const rounds =
     form !== undefined ||
     (isBlockwise(original, "MatMulNBits") && intAttribute(original, "accuracy_level", 0) === 4) ||
+    (original.domain === "" && quantizedLayer(view.graph, original) !== undefined) ||
     (data !== undefined && isDequantized(view.graph, data));
   return rounds
-    ? `${describeNode(original)} takes quantized values, with which a constant is not added exactly`
+    ? `${describeNode(original)} computes with rounded numbers, to which a constant is not added exactly`
     : undefined;
 }
 

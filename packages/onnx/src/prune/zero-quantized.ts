@@ -31,7 +31,10 @@ export function zeroQuantized(graph: Graph, value: Value, axis: number, dead: re
         "site out of the plan.",
     );
   }
-  value.data = quantization.packedBits === 0 ? withSlices(data, axis, dead, codes) : packedSlices(data, quantization, axis, dead, codes);
+  value.data =
+    quantization.packedBits === 0
+      ? withSlices(data, axis, dead, codes)
+      : packedSlices(data, quantization, axis, dead, codes);
   return true;
 }
 

@@ -54,7 +54,11 @@ export function operandQuantization(graph: Graph, node: Node, index: number): Qu
   const zeroPoints = numbersOf(node, operand.zeroPoint, 0);
   if (!zeroPoints) return undefined;
   const scales =
-    operand.scale === undefined ? (position === 1 ? laterScale(graph, node) : undefined) : numbersOf(node, operand.scale);
+    operand.scale === undefined
+      ? position === 1
+        ? laterScale(graph, node)
+        : undefined
+      : numbersOf(node, operand.scale);
   const axis =
     form.op === "Conv" ? 0 : form.op === "Gemm" && intAttribute(node, "transB", 0) ? 0 : shape.length - 1;
   const fits = (found: QuantizationNumbers | undefined): boolean =>

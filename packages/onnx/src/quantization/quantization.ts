@@ -79,7 +79,8 @@ export function unpackBits(bytes: Uint8Array, bits: number, count: number): Uint
   const perByte = 8 / bits;
   const codes = new Uint8Array(count);
   const mask = 2 ** bits - 1;
-  for (let i = 0; i < count; i++) codes[i] = (bytes[Math.floor(i / perByte)]! >>> ((i % perByte) * bits)) & mask;
+  for (let i = 0; i < count; i++)
+    codes[i] = (bytes[Math.floor(i / perByte)]! >>> ((i % perByte) * bits)) & mask;
   return codes;
 }
 
@@ -87,7 +88,8 @@ export function unpackBits(bytes: Uint8Array, bits: number, count: number): Uint
 export function packBits(codes: ArrayLike<number>, bits: number): Uint8Array {
   const perByte = 8 / bits;
   const bytes = new Uint8Array(Math.ceil(codes.length / perByte));
-  for (let i = 0; i < codes.length; i++) bytes[Math.floor(i / perByte)]! |= codes[i]! << ((i % perByte) * bits);
+  for (let i = 0; i < codes.length; i++)
+    bytes[Math.floor(i / perByte)]! |= codes[i]! << ((i % perByte) * bits);
   return bytes;
 }
 

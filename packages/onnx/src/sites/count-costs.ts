@@ -73,7 +73,8 @@ export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> 
     let parameters = 0;
     for (const [index, value] of node.inputs.entries()) {
       if (!value?.data || counted.has(value)) continue;
-      const count = quantizedCount(node, index) ?? (isWeight(value.data) ? elementCount(value.data.shape) : 0);
+      const count =
+        quantizedCount(graph, node, index) ?? (isWeight(value.data) ? elementCount(value.data.shape) : 0);
       if (count === 0) continue;
       counted.add(value);
       parameters += count;

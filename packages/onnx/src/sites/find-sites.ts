@@ -18,8 +18,9 @@ import { fixedData, normalise } from "../prune/normalise.ts";
 import { attentionOf, type FoundAttention } from "./attention.ts";
 import { coupledSlices, einsumOutputAxes, outputAxis } from "./coupled-slices.ts";
 import { groupNorms } from "./group-norms.ts";
+import { quantizationOf } from "../quantization/quantization-of.ts";
 import { realTensor } from "../quantization/real-tensor.ts";
-import { constantBehind, quantizedLayer } from "./quantized-layer.ts";
+import { constantBehind, quantizedLayer, type QuantizedLayer } from "./quantized-layer.ts";
 import type { CoupledSlice, Site, SiteKind } from "./site.ts";
 
 /** What all sites of one model share. */
@@ -139,16 +140,23 @@ function quantizedPlaces(coupling: Coupling, node: Node): Place[] | undefined {
   const isConv = op.startsWith("Conv");
   const channels = node.outputs[0] && axesOf(node.outputs[0])?.at(isConv ? 1 : -1);
   const outputs: Place = { kind: isConv ? "filters" : "neurons", node, weight, axis };
-  const features = packedFeatures(coupling, node, weight) ?? featurePlace(coupling, node, weight);
+  const features = packedFeatures(coupling, node, layer) ?? featurePlace(coupling, node, weight);
   return [...(features ? [features] : []), channels ? { ...outputs, channels } : outputs];
 }
 
-/** The features of a layer that can only read all of them, with the reason. */
-function packedFeatures({ graph }: Coupling, node: Node, weight: Value): Place | undefined {
+/** Features that single ones cannot be picked from, with the reason. */
+function packedFeatures({ graph }: Coupling, node: Node, layer: QuantizedLayer): Place | undefined {
+  const { weight, inputAxis } = layer;
   const data = node.inputs[0];
   if (!data || !sourceInput(graph, data)) return undefined;
-  const place: Place = { kind: "inputs", node, weight, axis: weight.data!.shape.length === 3 ? 1 : 0 };
-  if (isBlockwise(node, "MatMulNBits") || isBlockwise(node, "MatMulBnb4"))
+  const quantization = quantizationOf(graph, weight);
+  // The blocks of MatMulNBits are an axis of their own; the flat rows of MatMulBnb4 have no axis for them.
+  const blocks = isBlockwise(node, "MatMulNBits") ? 1 : inputAxis;
+  const packed =
+    quantization && quantization.blockSize > 0 && (inputAxis ?? quantization.axis) === quantization.axis;
+  if (blocks === undefined) return undefined;
+  const place: Place = { kind: "inputs", node, weight, axis: blocks };
+  if (packed)
     return { ...place, reason: "its weights are packed in blocks, and single features are no blocks" };
   return quantizedForm(node)?.takesRange
     ? { ...place, reason: `${describeNode(node)} takes its range from all features` }
@@ -165,7 +173,7 @@ function featurePlace({ graph, inference, axesOf }: Coupling, node: Node, weight
   if (sourceInput(graph, data)) return place;
   const leaf = axesOf(weight)?.[axes.weightAxis]?.root;
   const read = graph.requiredInputs.some((input) => axesOf(input)?.some((space) => space.root === leaf));
-  return read && leaf && whyBlocked(leaf) === undefined ? place : undefined;
+  return read && leaf?.leaves().every((each) => whyBlocked(each) === undefined) ? place : undefined;
 }
 
 /** Every single feature is a group: a Gather can pick any of them. */
@@ -203,7 +211,7 @@ function addChannels(survey: Survey, place: Place): void {
   }
   if (free.length > 0 || ofHeads.length > 0) return;
   addSite(survey, place, {
-    groups: weight.data!.shape[axis]!,
+    groups: (place.channels ?? space).size!,
     places: [{ offset: 0, stride: 1, loops: [] }],
     prunable: leaves.map(whyBlocked).find((reason) => reason !== undefined) ?? "its axis is empty",
     channel: newChannel(survey, space.root),

@@ -1,4 +1,4 @@
-import type { Node } from "../graph/graph.ts";
+import type { Graph, Node } from "../graph/graph.ts";
 import { elementCount } from "../io/element-types.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import {
@@ -10,6 +10,7 @@ import {
   quantizedOps,
 } from "../ops/quantized-forms.ts";
 import type { MacRule } from "./count-costs.ts";
+import { isLaterScale } from "./quantized-role.ts";
 
 /**
  * Multiply–adds of quantized layers: those of the float operator that each stands for.
@@ -32,8 +33,8 @@ export function quantizedMacs(floats: Readonly<Record<string, MacRule>>): Readon
  * Parameters in a constant input of a quantized node: packed weights count as what they hold, scales and zero points not at
  * all, 32-bit biases as biases. `undefined` for any other input.
  */
-export function quantizedCount(node: Node, index: number): number | undefined {
-  if (parameterInputs(node).includes(index)) return 0;
+export function quantizedCount(graph: Graph, node: Node, index: number): number | undefined {
+  if (parameterInputs(node).includes(index) || isLaterScale(graph, node)) return 0;
   const data = node.inputs[index]?.data;
   if (!data) return undefined;
   if (index === 1 && (isBlockwise(node, "MatMulNBits") || isBlockwise(node, "MatMulBnb4"))) {

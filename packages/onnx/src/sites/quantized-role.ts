@@ -1,6 +1,6 @@
 import type { Coupling } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
-import type { Node, Value } from "../graph/graph.ts";
+import type { Graph, Node, Value } from "../graph/graph.ts";
 import { isBlockwise, parameterInputs } from "../ops/quantized-forms.ts";
 import { quantizedLayer, readersOf } from "./quantized-layer.ts";
 import type { CoupledRole } from "./site.ts";
@@ -17,8 +17,7 @@ export function quantizedRole(
 ): CoupledRole | undefined {
   const use = graph.uses(value)[0];
   if (!use?.node || use.index < 0) return undefined;
-  if (parameterInputs(use.node).includes(use.index) || isLaterScale(graph.producer.bind(graph), use.node))
-    return "statistics";
+  if (parameterInputs(use.node).includes(use.index) || isLaterScale(graph, use.node)) return "statistics";
   for (const { node, index } of readersOf(graph, value)) {
     const layer = quantizedLayer(graph, node);
     if (layer?.weight === value) {
@@ -34,12 +33,10 @@ export function quantizedRole(
 }
 
 /** `Mul(scale of dynamically quantized data, scale of a weight)`. */
-function isLaterScale(producer: (value: Value) => Node | undefined, { op, inputs }: Node): boolean {
-  return (
-    op === "Mul" &&
-    inputs.some((input) => {
-      const node = input && producer(input);
-      return node?.op === "DynamicQuantizeLinear" && node.outputs[1] === input;
-    })
-  );
+export function isLaterScale(graph: Graph, { op, inputs }: Node): boolean {
+  if (op !== "Mul") return false;
+  return inputs.some((input) => {
+    const node = input && graph.producer(input);
+    return node?.op === "DynamicQuantizeLinear" && node.outputs[1] === input;
+  });
 }

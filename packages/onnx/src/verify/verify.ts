@@ -79,7 +79,9 @@ export async function verify(
     );
   }
   const graph = first instanceof Graph ? first : readModel(first);
-  const quantized = [graph, second].some((model) => isQuantized(model instanceof Graph ? model : readModel(model)));
+  const quantized = [graph, second].some((model) =>
+    isQuantized(model instanceof Graph ? model : readModel(model)),
+  );
   const random = randomGenerator(seed);
   const a = await openRunner(bytesOf(first), options);
   try {
