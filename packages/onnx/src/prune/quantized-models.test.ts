@@ -98,3 +98,11 @@ describe.each(cases)("$network, $form", ({ build, quantized }) => {
     for (const { reason } of report.keptBack) expect(reason).not.toBe("");
   });
 });
+
+test.each(Object.keys(quantizedForms))("%s: masked equals pruned in WASM too", async (form) => {
+  const float = attentionNet(5, { width: 32, heads: 4, headDim: 16, neurons: 64 });
+  const graph = await quantizedForms[form]!.make(float);
+  const plan = planFrom(findSites(graph), { keep: 0.5 });
+  const found = await verify(mask(graph, plan), prune(graph, plan).graph, { runtime: "web", runs: 1 });
+  expect(found.maxRelDiff).toBeLessThanOrEqual(quantizedForms[form]!.equal);
+});

@@ -4,6 +4,8 @@ import { readNumbers } from "../io/tensor-data.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import { roundEven } from "../ops/scalar-functions.ts";
 import { quantizedOps } from "../ops/quantized-forms.ts";
+import { dequantize } from "../quantization/quantization.ts";
+import { quantizationOf } from "../quantization/quantization-of.ts";
 import { contractionConstants } from "./contraction-constants.ts";
 import { realSlices, sameNumber } from "./real-slices.ts";
 import type { SliceConstants, SliceContext } from "./slice-context.ts";
@@ -34,6 +36,7 @@ export function quantizedSlices(
     "com.microsoft.DequantizeLinear": dequantizeLinear,
     "com.microsoft.MatMulNBits": contractionConstants,
     "com.microsoft.MatMulBnb4": contractionConstants,
+    "com.microsoft.GatherBlockQuantized": tableColumns,
   };
 }
 
@@ -86,6 +89,20 @@ const dequantizeLinear: SliceRule = (context, axis) => {
       return steps === 0 ? 0 : steps * numbers.scale(i);
     })
   );
+};
+
+/** Columns of a quantized table that are zero in every row. */
+const tableColumns: SliceRule = ({ node, view }, axis) => {
+  const table = node.inputs[0];
+  const quantization = table && quantizationOf(view.graph, table);
+  const columns = quantization?.shape[1];
+  if (!quantization || !table?.data || columns === undefined || axis + 1 !== view.outputShape()?.length)
+    return undefined;
+  const found = new Float64Array(columns);
+  dequantize(table.data, quantization).forEach((number, i) => {
+    if (number !== 0) found[i % columns] = Number.NaN;
+  });
+  return found;
 };
 
 interface SliceNumbers {

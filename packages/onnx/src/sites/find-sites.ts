@@ -134,6 +134,11 @@ function placesOf(coupling: Coupling, node: Node): Place[] {
 /** The weight of a layer in a quantized form, and the features of a model input that it reads. */
 function quantizedPlaces(coupling: Coupling, node: Node): Place[] | undefined {
   const { graph, axesOf } = coupling;
+  const table = isBlockwise(node, "GatherBlockQuantized") ? node.inputs[0] : undefined;
+  if (table && fixedData(graph, table)?.shape.length === 2) {
+    const width = node.outputs[0] && axesOf(node.outputs[0])?.at(-1);
+    return [{ kind: "dimensions", node, weight: table, axis: 1, ...(width && { channels: width }) }];
+  }
   const layer = quantizedLayer(graph, node);
   if (!layer) return undefined;
   const { weight, op, outputAxis: axis } = layer;

@@ -10,6 +10,8 @@ export interface QuantizedForm {
   readonly near: number;
   /** Removed and masked agree to the bit, or to this. */
   readonly equal: number;
+  /** What onnxruntime makes of a weight of zeros, where it subtracts zero points after the sum. */
+  readonly noise?: number;
   /** Weights are packed along the inputs in blocks of this size: fewer, larger groups. */
   readonly block?: number;
   /** Convolutions stay floats. */
@@ -66,16 +68,23 @@ export const quantizedForms: Readonly<Record<string, QuantizedForm>> = {
     denseOnly: true,
     make: async (float) => qdq(float, await calibrate(float), { type: "int4", blockSize: 16 }),
   },
-  // onnxruntime rounds the data of these layers in blocks of its own, which a cut shifts.
-  "int8 weights": { near: 0.03, equal: 0.02, make: (float) => dequantizedWeights(float, { type: "int8" }) },
+  // onnxruntime turns these layers into MatMulNBits on 8-bit data, in blocks of its own that a cut shifts.
+  "int8 weights": {
+    near: 0.03,
+    equal: 0.02,
+    noise: 1e-6,
+    make: (float) => dequantizedWeights(float, { type: "int8" }),
+  },
   "int4 weights per channel": {
     near: 0.3,
     equal: 0.02,
+    noise: 1e-6,
     make: (float) => dequantizedWeights(float, { type: "int4", perChannel: true }),
   },
   "uint4 weights in blocks of 16": {
     near: 0.2,
     equal: 1e-5,
+    noise: 1e-6,
     block: 16,
     denseOnly: true,
     make: (float) => dequantizedWeights(float, { type: "uint4", blockSize: 16 }),
