@@ -48,4 +48,5 @@ export type { InputMode } from "./prune/cut.ts";
 export type { KeptBack } from "./prune/decide.ts";
 export { normalise } from "./prune/normalise.ts";
 export { randomInputs } from "./verify/random-inputs.ts";
-export { prove, type Verification, verify, type VerifyOptions } from "./verify/verify.ts";
+export { isQuantized } from "./quantization/is-quantized.ts";
+export { prove, quantizedBound, type Verification, verify, type VerifyOptions } from "./verify/verify.ts";

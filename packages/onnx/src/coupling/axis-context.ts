@@ -21,6 +21,8 @@ export interface Contraction {
   readonly right: { readonly input: number; readonly axis: number };
   /** The space that is summed over. */
   readonly space: Space;
+  /** Nothing is summed, but the node takes the range of all channels (dynamic quantization): only zeros can go unseen. */
+  readonly range?: true;
 }
 
 /** A sum over the channels of one value, as a norm takes: a channel that is zero adds nothing to it. */
@@ -40,6 +42,14 @@ export type SizeUse =
   | { readonly kind: "split"; readonly node: Node; readonly spaces: readonly Space[] }
   /** An integer attribute (`group`). */
   | { readonly kind: "attribute"; readonly node: Node; readonly name: string; readonly space: Space }
+  /** An initializer holds a number of `bits` bits per row and block; each row is padded to whole bytes. */
+  | {
+      readonly kind: "packed";
+      readonly value: Value;
+      readonly bits: number;
+      readonly rows: Space;
+      readonly blocks: Space;
+    }
   /** `Slice`: entry `at` of its ranges takes `taken`, between `before` and `after`. */
   | {
       readonly kind: "slice";
@@ -59,24 +69,43 @@ export interface Findings {
   readonly axesOf: (value: Value) => readonly Space[] | undefined;
 }
 
+/** How a rule sees a node, and which axes have been dealt with. */
+interface Seen {
+  readonly touched: Set<string>;
+  readonly as?: { readonly op: string; readonly order: readonly number[] };
+}
+
 /** A node while its rule ties axes together. What a rule leaves untouched is blocked afterwards. */
 export class AxisContext {
+  readonly node: Node;
+  /** As the rule sees the node: see `as`. */
   readonly view: NodeView;
   readonly #findings: Findings;
-  readonly #touched = new Set<string>();
+  readonly #seen: Seen;
 
-  constructor(graph: Graph, node: Node, inference: Inference, findings: Findings) {
-    this.view = new NodeView(graph, node, inference);
+  constructor(
+    graph: Graph,
+    node: Node,
+    inference: Inference,
+    findings: Findings,
+    seen: Seen = { touched: new Set() },
+  ) {
+    const view = new NodeView(graph, node, inference);
+    this.node = node;
+    this.view = seen.as ? view.as(seen.as.op, seen.as.order) : view;
     this.#findings = findings;
+    this.#seen = seen;
   }
 
-  get node(): Node {
-    return this.view.node;
+  /** The node for the rule of operator `op`, whose input i is input `order[i]` here; what the rule finds holds for the node. */
+  as(op: string, order: readonly number[]): AxisContext {
+    const seen = { touched: this.#seen.touched, as: { op, order } };
+    return new AxisContext(this.view.graph, this.node, this.view.inference, this.#findings, seen);
   }
 
   /** Axes of input `index`; empty if it is left out, `undefined` if its rank is not known. */
   input(index: number): readonly AxisRef[] | undefined {
-    return this.#refs(this.node.inputs[index]);
+    return this.#refs(this.view.node.inputs[index]);
   }
 
   output(index = 0): readonly AxisRef[] | undefined {
@@ -104,7 +133,7 @@ export class AxisContext {
 
   /** The axis is dealt with (a broadcast axis of size 1, a contraction). */
   touch(ref: AxisRef | undefined): void {
-    if (ref) this.#touched.add(`${ref.value.name}#${ref.axis}`);
+    if (ref) this.#seen.touched.add(`${ref.value.name}#${ref.axis}`);
   }
 
   /** The node multiplies along these two axes and sums. */
@@ -113,8 +142,8 @@ export class AxisContext {
     this.touch(right);
     this.#findings.contractions.push({
       node: this.node,
-      left: { input: leftInput, axis: left.axis },
-      right: { input: rightInput, axis: right.axis },
+      left: { input: this.#index(leftInput), axis: left.axis },
+      right: { input: this.#index(rightInput), axis: right.axis },
       space,
     });
   }
@@ -126,6 +155,14 @@ export class AxisContext {
       return this.block(ref, reason);
     this.touch(ref);
     this.#findings.reductions.push({ node: this.node, axis: ref.axis, space: ref.space, mean });
+  }
+
+  /** The node takes the range of everything in input `index`. */
+  takesRange(index: number): void {
+    for (const { axis, space } of this.input(index) ?? []) {
+      const place = { input: index, axis };
+      this.#findings.contractions.push({ node: this.node, left: place, right: place, space, range: true });
+    }
   }
 
   /** Whether every size of a list can be computed anew after a cut. */
@@ -141,9 +178,14 @@ export class AxisContext {
   finish(reason: string): void {
     for (const value of [...this.node.inputs, ...this.node.outputs]) {
       for (const ref of this.#refs(value) ?? []) {
-        if (!this.#touched.has(`${ref.value.name}#${ref.axis}`)) this.block(ref, reason);
+        if (!this.#seen.touched.has(`${ref.value.name}#${ref.axis}`)) this.block(ref, reason);
       }
     }
+  }
+
+  /** The input of the node that its rule calls `index`. */
+  #index(index: number): number {
+    return this.#seen.as?.order[index] ?? index;
   }
 
   #refs(value: Value | undefined): readonly AxisRef[] | undefined {

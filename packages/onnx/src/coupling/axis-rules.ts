@@ -7,6 +7,7 @@ import { padAmounts, sliceBounds, sliceRanges } from "../infer/shape-rules.ts";
 import { frontAxis, intAttribute, intsAttribute } from "../ops/attributes.ts";
 import { binaryOps, comparisonOps, globalPoolOps, reduceOps, unaryOps } from "../ops/families.ts";
 import type { AxisContext, AxisRef } from "./axis-context.ts";
+import { quantizedRules } from "./quantized-rules.ts";
 import { product, Space, sum } from "./space.ts";
 
 /** Ties the axes of one operator; what it does not mention is blocked. */
@@ -16,7 +17,7 @@ export type AxisRule = (context: AxisContext) => void;
 const elementwise: AxisRule = (context) => {
   const output = context.output();
   if (!output) return;
-  context.node.inputs.forEach((_, i) => tieBroadcast(context, context.input(i) ?? [], output));
+  context.view.node.inputs.forEach((_, i) => tieBroadcast(context, context.input(i) ?? [], output));
   context.node.outputs.slice(1).forEach((_, i) => tieBroadcast(context, context.output(i + 1) ?? [], output));
 };
 
@@ -266,7 +267,7 @@ const transpose: AxisRule = (context) => {
 
 const concat: AxisRule = (context) => {
   const y = context.output();
-  const inputs = context.node.inputs.map((_, i) => context.input(i));
+  const inputs = context.view.node.inputs.map((_, i) => context.input(i));
   if (!y || inputs.some((refs) => refs?.length !== y.length)) return;
   const at = context.view.axis("axis", 0, y.length);
   for (const refs of inputs) refs?.forEach((ref, axis) => axis !== at && context.tie(ref, y[axis]));
@@ -514,4 +515,13 @@ export const axisRules: Readonly<Record<string, AxisRule>> = {
   Range: range,
   [`${mergeDomain}.Merge`]: merge,
   Trilu: passing((_, axis, rank) => (axis >= rank - 2 ? "cuts a triangle out of this axis" : undefined)),
+  ...quantizedRules({
+    ...each(["Add", "Mul", "Sigmoid", "LeakyRelu"], elementwise),
+    ...each(["GlobalAveragePool", "AveragePool"], sliding),
+    MatMul: matmul,
+    Gemm: gemm,
+    Conv: conv,
+    Concat: concat,
+    Softmax: softmax,
+  }),
 };

@@ -8,6 +8,7 @@ import { binaryOps, comparisonOps, globalPoolOps, reduceOps, unaryOps } from "..
 import { slidOutput, transposedOutput, windowOf } from "../ops/window.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { addDims, broadcastShapes, divideDims, multiplyDims, subtractDims } from "./dims.ts";
+import { quantizedShapes } from "./quantized-shapes.ts";
 import type { NodeView } from "./view.ts";
 
 /** What an operator writes; `undefined` for an output about which nothing is known. */
@@ -460,4 +461,14 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
   Dropout: dropout,
   DepthToSpace: depthToSpace,
   Einsum: einsum,
+  ...quantizedShapes({
+    ...each(["Sigmoid", "LeakyRelu", "Softmax"], same),
+    ...each(["Add", "Mul"], broadcast),
+    MatMul: matmul,
+    Gemm: gemm,
+    Conv: conv,
+    Concat: concat,
+    AveragePool: pool,
+    GlobalAveragePool: globalPool,
+  }),
 };

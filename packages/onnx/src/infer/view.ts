@@ -25,6 +25,12 @@ export class NodeView {
     this.inference = inference;
   }
 
+  /** The node as operator `op` of the standard domain, whose input i is input `order[i]` here. */
+  as(op: string, order: readonly number[]): NodeView {
+    const inputs = order.map((index) => this.node.inputs[index]);
+    return new NodeView(this.graph, { ...this.node, op, domain: "", inputs }, this.inference);
+  }
+
   /** Version of the operator set that the node belongs to. */
   get opset(): number {
     return this.graph.opsets.get(this.node.domain) ?? 1;

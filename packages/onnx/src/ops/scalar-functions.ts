@@ -35,7 +35,7 @@ const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Ma
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** Nearest integer, halves to even. */
-function roundEven(x: number): number {
+export function roundEven(x: number): number {
   const rounded = Math.round(x);
   return Math.abs(x % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

@@ -28,9 +28,10 @@ export function contractionConstants(context: SliceContext, axis: number): Slice
 
 /** The bias of each output channel (β·C of Gemm); zeros where there is none, NaN where it differs from row to row. */
 export function biasOf(context: SliceContext, outputs: number): Float64Array | undefined {
-  if (context.node.op === "MatMul" || !context.node.inputs[2]) return new Float64Array(outputs);
-  const numbers = context.numbers(2);
-  const shape = context.view.shape(2);
+  const index = context.node.domain === "" ? 2 : 5; // of MatMulNBits
+  if (!context.node.inputs[index]) return new Float64Array(outputs);
+  const numbers = context.numbers(index);
+  const shape = context.view.shape(index);
   if (!numbers || !shape) return undefined;
   const beta = context.node.op === "Gemm" ? floatAttribute(context.node, "beta", 1) : 1;
   if (beta === 0) return new Float64Array(outputs);

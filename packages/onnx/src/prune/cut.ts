@@ -6,6 +6,8 @@ import { int, ints } from "../graph/attribute.ts";
 import { type Dim, describeNode, type Node, type Value } from "../graph/graph.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { gatherTensor, readNumbers, tensorOf } from "../io/tensor-data.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { packRows, unpackRows } from "../quantization/quantization.ts";
 import { emitSizes } from "./emit-sizes.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 
@@ -123,6 +125,8 @@ function cutSizeUse(coupling: Coupling, use: SizeUse, removal: Removal): void {
         coupling.graph.setAttribute(use.node, use.name, int(size));
       return;
     }
+    case "packed":
+      return cutPacked(coupling, use, removal);
     case "shape":
       return cutShapeOperand(coupling, use, removal);
     case "split":
@@ -130,6 +134,33 @@ function cutSizeUse(coupling: Coupling, use: SizeUse, removal: Removal): void {
     case "slice":
       return cutSlice(coupling, use, removal);
   }
+}
+
+/** Numbers of less than a byte, `[rows, blocks]`, every row padded to whole bytes. */
+function cutPacked(
+  { graph }: Coupling,
+  { value, bits, rows, blocks }: Extract<SizeUse, { kind: "packed" }>,
+  removal: Removal,
+): void {
+  if (!changed([rows, blocks], removal)) return;
+  const { dtype, shape, bytes } = value.data!;
+  let codes: Tensor = {
+    dtype,
+    shape: [rows.size!, blocks.size!],
+    bytes: unpackRows(bytes, bits, rows.size!, blocks.size!),
+  };
+  [rows, blocks].forEach((space, axis) => {
+    const kept = keptIndices(space, removal);
+    if (kept) codes = gatherTensor(codes, axis, kept);
+  });
+  const [height, width] = [codes.shape[0]!, codes.shape[1]!];
+  const packed = packRows(codes.bytes, bits, height, width);
+  const flat = shape.length === 1;
+  graph.setData(value, {
+    dtype,
+    shape: flat ? [packed.length] : [height, packed.length / height],
+    bytes: packed,
+  });
 }
 
 const changed = (spaces: readonly Space[], removal: Removal): boolean =>
@@ -239,6 +270,7 @@ function checkShapes(coupling: Coupling, removal: Removal, mode: InputMode): voi
   const { graph } = coupling;
   const { types } = inferShapes(graph);
   const full = new Set(mode === "gather" ? graph.requiredInputs : []);
+  for (const use of coupling.sizes) if (use.kind === "packed") full.add(use.value);
   for (const value of graph.values) {
     const axes = coupling.axesOf(value);
     const shape = types.get(value)?.shape;

@@ -134,12 +134,12 @@ function refuseReduced(
 function sinkOf(contraction: Contraction, constants: SliceSource): Sink {
   const { node, left, right } = contraction;
   const context = new SliceContext(node, constants);
-  const weights = denseWeights(context);
+  const weights = contraction.range ? undefined : denseWeights(context);
   return {
     contraction,
     weights,
-    data: context.slices(left.input, left.axis),
-    other: weights ? undefined : context.slices(right.input, right.axis),
+    data: context.slicesOf(left.input, left.axis),
+    other: weights ? undefined : context.slicesOf(right.input, right.axis),
   };
 }
 
@@ -163,6 +163,9 @@ function objection(sink: Sink, leaf: Space, index: number, gone: ReadonlySet<num
   const channels = occurrences(contraction.space, leaf).flatMap((place) => indicesOf(place, index));
   if (!weights) {
     const counts = channels.some((k) => data?.[k] !== 0 && other?.[k] !== 0);
+    if (counts && contraction.range) {
+      return `${describeNode(contraction.node)} takes its range from it, and it is not zero there`;
+    }
     return counts
       ? `${describeNode(contraction.node)} still reads it, and neither of its operands is zero there`
       : undefined;
@@ -171,6 +174,7 @@ function objection(sink: Sink, leaf: Space, index: number, gone: ReadonlySet<num
     const constant = data?.[k] ?? Number.NaN;
     if (constant === 0 || !reaches(weights, k, gone)) continue;
     if (Number.isNaN(constant)) {
+      if (weights.rounds) return `${describeNode(contraction.node)} still reads it, and it is not zero there`;
       return `${describeNode(contraction.node)} still reads it, and it is not constant there (another producer of the same channel is alive)`;
     }
     if (weights.uneven !== undefined)

@@ -1,6 +1,8 @@
 import { describeNode } from "../graph/graph.ts";
 import { floatAttribute, intAttribute } from "../ops/attributes.ts";
 import { isPadded, windowOf } from "../ops/window.ts";
+import { packedWeights } from "./packed-weights.ts";
+import { quantizedData } from "./quantized-data.ts";
 import type { SliceContext } from "./slice-context.ts";
 
 /** The fixed weights of a Gemm, MatMul, Conv or ConvTranspose as a matrix from input channels to output channels. */
@@ -19,10 +21,19 @@ export interface DenseWeights {
   readonly connected: (k: number, j: number) => boolean;
   /** Why a constant channel other than zero does not add the same to every position, if it does not. */
   readonly uneven: string | undefined;
+  /** Whether the layer computes with rounded numbers, so that only zeros are followed. */
+  readonly rounds?: true;
 }
 
 /** `undefined` where the weights are computed, or the operator is used in a form without channels. */
 export function denseWeights(context: SliceContext): DenseWeights | undefined {
+  const weights = floatWeights(context);
+  const uneven = weights && quantizedData(context);
+  return weights && uneven !== undefined ? { ...weights, uneven, rounds: true } : weights;
+}
+
+function floatWeights(context: SliceContext): DenseWeights | undefined {
+  if (context.node.domain !== "") return packedWeights(context);
   switch (context.node.op) {
     case "Gemm":
       return gemmWeights(context);

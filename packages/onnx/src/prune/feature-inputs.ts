@@ -4,7 +4,10 @@ import { int } from "../graph/attribute.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { tensorOf } from "../io/tensor-data.ts";
+import { elementCount } from "../io/element-types.ts";
 import { intAttribute } from "../ops/attributes.ts";
+import { isDequantizeLinear, isQuantizeLinear } from "../ops/quantized-forms.ts";
+import { quantizedLayer, readersOf } from "../sites/quantized-layer.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 
 /** A Gather that picks the features a layer still reads from the full input. */
@@ -32,6 +35,19 @@ const moving = new Set([
   "Dropout",
 ]);
 
+const movesFeatures = ({ domain, op }: Node): boolean => domain === "" && moving.has(op);
+
+/** All features alike: with one scale, or the scale that is found at run time. */
+function quantizesFeatures(node: Node, output: Value): boolean {
+  if (node.op === "DynamicQuantizeLinear") return node.outputs[0] === output;
+  const scale = node.inputs[1]?.data;
+  return (
+    (isQuantizeLinear(node) || isDequantizeLinear(node)) &&
+    scale !== undefined &&
+    elementCount(scale.shape) === 1
+  );
+}
+
 /** The model input whose elements a value holds, moved at most; `undefined` if anything is computed on the way. */
 export function sourceInput(graph: Graph, value: Value): Value | undefined {
   let at = value;
@@ -39,17 +55,31 @@ export function sourceInput(graph: Graph, value: Value): Value | undefined {
     const producer = graph.producer(at);
     if (!producer) return at.data === undefined && graph.isInput(at) ? at : undefined;
     const next = producer.inputs[0];
-    if (producer.domain !== "" || !moving.has(producer.op) || !next) return undefined;
+    if (!next || !(movesFeatures(producer) || quantizesFeatures(producer, at))) return undefined;
     at = next;
   }
 }
 
 /** Where the weight of a layer meets its data: the weight's input-channel axis and the data's. */
 export function featureAxes(
+  graph: Graph,
   node: Node,
   dataRank: number,
 ): { weightAxis: number; dataAxis: number } | undefined {
-  switch (node.op) {
+  const layer = quantizedLayer(graph, node);
+  if (!layer) return floatAxes(node, node.op, dataRank);
+  const axes = floatAxes(node, layer.op, dataRank);
+  return axes && layer.inputAxis !== undefined
+    ? { weightAxis: layer.inputAxis, dataAxis: axes.dataAxis }
+    : undefined;
+}
+
+function floatAxes(
+  node: Node,
+  op: string,
+  dataRank: number,
+): { weightAxis: number; dataAxis: number } | undefined {
+  switch (op) {
     case "Gemm":
       return {
         weightAxis: intAttribute(node, "transB", 0) ? 1 : 0,
@@ -75,11 +105,12 @@ export function insertFeatureGathers(graph: Graph, plan: PrunePlan): FeatureGath
   const made: FeatureGather[] = [];
   for (const planned of plan.axes) {
     const weight = graph.value(planned.tensor);
-    for (const { node: consumer, index } of weight ? graph.uses(weight).slice() : []) {
-      const data = consumer?.inputs[0];
+    for (const { node: consumer, index } of weight ? readersOf(graph, weight) : []) {
+      const data = consumer.inputs[0];
       const rank = data && types.get(data)?.shape?.length;
-      if (!consumer || !data || index !== 1 || consumer.domain !== "" || rank === undefined) continue;
-      const axes = featureAxes(consumer, rank);
+      const layer = quantizedLayer(graph, consumer)?.weight === weight;
+      if (!data || rank === undefined || !(layer || (index === 1 && consumer.domain === ""))) continue;
+      const axes = featureAxes(graph, consumer, rank);
       const input = sourceInput(graph, data);
       if (!axes || !input || axes.weightAxis !== planned.axis) continue;
       made.push(

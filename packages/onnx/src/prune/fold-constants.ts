@@ -37,16 +37,17 @@ interface Delta {
 }
 
 function removedSum(
-  { node, left, space }: Contraction,
+  { node, left, space, range }: Contraction,
   constants: SliceSource,
   removal: Removal,
 ): Delta | undefined {
   const kept = keptIndices(space, removal);
-  if (!kept) return undefined;
+  if (!kept || range) return undefined;
   const context = new SliceContext(node, constants);
   const weights = denseWeights(context);
-  const data = weights && context.slices(left.input, left.axis);
-  if (!weights || !data) return undefined;
+  const data = weights && context.slicesOf(left.input, left.axis);
+  // Where constants do not add evenly, what is not zero went only because nothing that stays reads it.
+  if (!weights || !data || weights.uneven !== undefined) return undefined;
   const stay = new Set(kept);
   const gone = Array.from({ length: space.size ?? 0 }, (_, k) => k).filter((k) => !stay.has(k));
   const sums = new Float64Array(weights.outputs);
@@ -64,7 +65,8 @@ function addToBias(constants: SliceSource, node: Node, { weights, sums }: Delta)
   const { coupling } = constants;
   const space = coupling.axesOf(node.outputs[0]!)![weights.outputAxis]!;
   const dtype = coupling.inference.types.get(node.inputs[1]!)!.dtype;
-  const bias = node.op === "MatMul" ? undefined : biasOf(new SliceContext(node, constants), weights.outputs);
+  const hasBiasInput = node.domain === "" && node.op !== "MatMul";
+  const bias = !hasBiasInput ? undefined : biasOf(new SliceContext(node, constants), weights.outputs);
   if (!bias) return addAfter(coupling, node, sums, space);
   const folded = tensorOf(
     dtype,
@@ -84,7 +86,7 @@ function biasName(graph: Graph, node: Node): string {
   const old = node.inputs[2];
   if (!old) return graph.freshName(`${nodeName(node)}.bias`);
   const { name } = old;
-  if (graph.uses(old).length > 1) return graph.freshName(name);
+  if (graph.uses(old).length > 1 || graph.producer(old)) return graph.freshName(name);
   graph.setInput(node, 2, undefined);
   graph.removeInitializer(old);
   return name;

@@ -3,6 +3,7 @@ import type { Graph, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { elementBits } from "../io/element-types.ts";
 import { denormalise, normalise } from "./normalise.ts";
+import { withSlices, zeroQuantized } from "./zero-quantized.ts";
 
 /** Names the architecture of a model: what a plan's fingerprint is compared with. Weights' values do not enter. */
 export function fingerprint(graph: Graph): string {
@@ -18,7 +19,8 @@ export function fingerprintOfNormal(graph: Graph): string {
 
 /**
  * The model with the dead groups of a plan zeroed: same shapes, same file size. Exactly the planned slices are touched; a
- * bias is zeroed only if the plan lists it. The graph itself is not changed.
+ * bias is zeroed only if the plan lists it. Quantized weights become what means zero: see `zeroQuantized`. The graph itself is
+ * not changed.
  *
  * @throws DgateError `GROUP` if the plan is for another model or names a tensor, axis or index that is not there
  */
@@ -40,7 +42,9 @@ export function maskInPlace(graph: Graph, plan: PrunePlan): void {
   }
   for (const planned of plan.axes) {
     const value = plannedTensor(graph, planned);
-    value.data = zeroed(value.data!, planned.axis, deadIndices(planned));
+    const dead = deadIndices(planned);
+    if (dead.length > 0 && !zeroQuantized(graph, value, planned.axis, dead))
+      value.data = zeroed(value.data!, planned.axis, dead);
   }
 }
 
@@ -76,11 +80,11 @@ export function deadIndices({ size, blockSize, kept }: PlannedAxis): number[] {
 /** A tensor with the slices `indices` of an axis set to zero. */
 function zeroed(tensor: Tensor, axis: number, indices: readonly number[]): Tensor {
   const bits = elementBits[tensor.dtype];
-  if (tensor.dtype === "string" || bits % 8 !== 0) {
-    throw new DgateError("UNSUPPORTED", `mask: slices of a ${tensor.dtype} tensor cannot be zeroed.`);
+  if (tensor.dtype === "string") {
+    throw new DgateError("UNSUPPORTED", "mask: slices of a string tensor cannot be zeroed.");
   }
-  if (indices.length === 0) return tensor;
-  const { shape } = tensor;
+  const { dtype, shape } = tensor;
+  if (bits % 8 !== 0) return withSlices(tensor, axis, indices, () => 0);
   const size = shape[axis]!;
   const run = (shape.slice(axis + 1).reduce((a, b) => a * b, 1) * bits) / 8;
   const outer = shape.slice(0, axis).reduce((a, b) => a * b, 1);
@@ -88,5 +92,5 @@ function zeroed(tensor: Tensor, axis: number, indices: readonly number[]): Tenso
   for (let o = 0; o < outer; o++) {
     for (const index of indices) bytes.fill(0, (o * size + index) * run, (o * size + index + 1) * run);
   }
-  return { dtype: tensor.dtype, shape, bytes };
+  return { dtype, shape, bytes };
 }

@@ -5,14 +5,15 @@ import { elementCount } from "../io/element-types.ts";
 import { tensorOf, transposeTensor } from "../io/tensor-data.ts";
 import { intsAttribute } from "../ops/attributes.ts";
 import { flattenBranches, restoreBranches } from "./branches.ts";
+import { unshareParameters } from "../quantization/unshare-parameters.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { dropHeadPicks, separateHeadBiases } from "./head-biases.ts";
 
 /**
  * A copy of a graph in the form that analysis and pruning work on: every `Constant` node is an initializer of the same name,
  * a weight that is only reshaped or transposed before its use is stored that way, sizes that do not depend on the run are
- * constants, the branches of an If lie in the graph, and layers pick their heads from biases that they share. Outputs are the
- * same to the bit. `denormalise` makes a graph that can be written again.
+ * constants, scales and zero points are not shared, the branches of an If lie in the graph, and layers pick their heads from
+ * biases that they share. Outputs are the same to the bit. `denormalise` makes a graph that can be written again.
  */
 export function normalise(graph: Graph): Graph {
   const copy = graph.clone();
@@ -21,6 +22,7 @@ export function normalise(graph: Graph): Graph {
   while (foldStaticShapes(copy) > 0) continue;
   if (foldSizes(copy) > 0) removeDeadCode(copy);
   separateHeadBiases(copy);
+  unshareParameters(copy);
   return copy;
 }
 

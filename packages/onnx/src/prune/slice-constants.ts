@@ -1,7 +1,8 @@
 import { type Coupling, maxAxisSize } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import type { Value } from "../graph/graph.ts";
-import { readNumbers } from "../io/tensor-data.ts";
+import type { DataType } from "../graph/tensor.ts";
+import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { fixedData } from "./normalise.ts";
 import { isNumeric, SliceContext, type SliceConstants, type SliceSource } from "./slice-context.ts";
@@ -27,6 +28,10 @@ export function sliceConstants(coupling: Coupling): SliceSource {
       }
       return known.get(axis);
     },
+    through(node, axis, inputs) {
+      const rule = ruleOf(sliceRules, node);
+      return rule && applyTo(node, () => rule(new SliceContext(node, inputs), axis));
+    },
   };
 
   function compute(value: Value, axis: number): SliceConstants | undefined {
@@ -37,8 +42,7 @@ export function sliceConstants(coupling: Coupling): SliceSource {
     if (data) return isNumeric(data) ? uniformSlices(readNumbers(data), data.shape, axis) : undefined;
     const node = graph.producer(value);
     if (node?.outputs[0] !== value) return undefined;
-    const rule = ruleOf(sliceRules, node);
-    const found = rule && applyTo(node, () => rule(new SliceContext(node, source), axis));
+    const found = source.through(node, axis, source);
     if (!found || found.every((number) => Number.isNaN(number))) return undefined;
     // Infinity and overflow are no constants to fold.
     return found.map((number) => (Number.isFinite(number) ? round(number, type?.dtype) : Number.NaN));
@@ -60,8 +64,10 @@ function isCuttable(space: Space): boolean {
   return space.leaves().some(({ size, barriers }) => size !== undefined && size > 1 && barriers.length === 0);
 }
 
-function round(number: number, dtype: string | undefined): number {
-  return dtype === "float64" ? number : Math.fround(number);
+function round(number: number, dtype: DataType | undefined): number {
+  if (dtype === "float64") return number;
+  if (dtype === "float16" || dtype === "bfloat16") return readNumbers(tensorOf(dtype, [1], [number]))[0]!;
+  return Math.fround(number);
 }
 
 /** The number that fills each slice of a constant tensor. */

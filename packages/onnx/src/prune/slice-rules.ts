@@ -15,6 +15,7 @@ import { type BinaryOp, binaryOps, unaryOps, type UnaryOp } from "../ops/familie
 import { binaryFunctions, unaryFunctions } from "../ops/scalar-functions.ts";
 import { isPadded, windowOf } from "../ops/window.ts";
 import { contractionConstants } from "./contraction-constants.ts";
+import { quantizedSlices } from "./quantized-slices.ts";
 import type { SliceConstants, SliceContext } from "./slice-context.ts";
 
 /** The constant slices of output 0 along `axis`, from those of the inputs; `undefined` if all vary. */
@@ -98,7 +99,12 @@ const onlyZeros = (x: SliceConstants | undefined): SliceConstants | undefined =>
 
 /** A cast between float types; one to integers would truncate. */
 const cast: SliceRule = (context, axis) => {
-  const floats: readonly number[] = [dataTypes.float32, dataTypes.float64];
+  const floats: readonly number[] = [
+    dataTypes.float32,
+    dataTypes.float64,
+    dataTypes.float16,
+    dataTypes.bfloat16,
+  ];
   return floats.includes(intAttribute(context.node, "to", 0)) ? context.slices(0, axis) : undefined;
 };
 
@@ -293,4 +299,12 @@ export const sliceRules: Readonly<Record<string, SliceRule>> = {
   Upsample: resize,
   Expand: expand,
   [`${mergeDomain}.Merge`]: merge,
+  ...quantizedSlices({
+    ...each(["Add", "Mul"], binary),
+    ...each(["Sigmoid", "LeakyRelu"], unary),
+    ...each(["MatMul", "Gemm", "Conv"], contractionConstants),
+    GlobalAveragePool: pool,
+    AveragePool: averagePool,
+    Concat: concat,
+  }),
 };

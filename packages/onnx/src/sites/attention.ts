@@ -3,11 +3,13 @@ import type { Space } from "../coupling/space.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { NodeView } from "../infer/view.ts";
 import { stringAttribute } from "../ops/attributes.ts";
+import { quantizedForm } from "../ops/quantized-forms.ts";
 import { mergeDomain } from "../ops/flat.ts";
 import { einsumLabels } from "../ops/einsum.ts";
-import { fixedData, isRearranging, normalise } from "../prune/normalise.ts";
+import { isRearranging, normalise } from "../prune/normalise.ts";
 import { analyseCoupling } from "../coupling/analyse.ts";
 import { coupledSlices } from "./coupled-slices.ts";
+import { constantBehind, quantizedLayer } from "./quantized-layer.ts";
 import type { CoupledSlice } from "./site.ts";
 
 /** A place where a model attends: `softmax(q·kᵀ)·v`, or an operator that does it. */
@@ -96,7 +98,8 @@ interface Parts {
 }
 
 function partsOf({ graph }: Coupling, softmax: Node): Parts | undefined {
-  if (softmax.op !== "Softmax" || softmax.domain !== "") return undefined;
+  if (quantizedForm(softmax)?.op !== "Softmax" && (softmax.op !== "Softmax" || softmax.domain !== ""))
+    return undefined;
   const scores = softmax.inputs[0] && productBehind(graph, softmax.inputs[0], 0);
   const found = softmax.outputs[0] && productAfter(graph, softmax.outputs[0], 0);
   return scores && found ? { scores, softmax, ...found } : undefined;
@@ -107,11 +110,13 @@ const between = new Set([
   "Add",
   "Cast",
   "Clip",
+  "DequantizeLinear",
   "Div",
   "Dropout",
   "Identity",
   "Max",
   "Mul",
+  "QuantizeLinear",
   "Reshape",
   "Squeeze",
   "Sub",
@@ -141,7 +146,9 @@ function productAfter(
   if (steps > longestPath) return undefined;
   for (const { node, index } of graph.uses(value)) {
     if (!node || index < 0 || node.domain !== "") continue;
-    const other = node.inputs[1 - index];
+    const other = operandsOf(node).find(
+      (_, i, { length }) => length === 2 && operandIndex(node, i) !== index,
+    );
     if (isProduct(graph, node) && other) return { context: node, value: other };
     const next = between.has(node.op) ? node.outputs[0] : undefined;
     const found = next && productAfter(graph, next, steps + 1);
@@ -151,14 +158,24 @@ function productAfter(
 }
 
 /** A product of two computed values. */
-function isProduct(graph: Graph, { op, inputs }: Node): boolean {
+function isProduct(graph: Graph, node: Node): boolean {
+  const op = quantizedForm(node)?.op ?? node.op;
   if (op !== "MatMul" && op !== "Einsum") return false;
-  return inputs.length === 2 && inputs.every((value) => value && isComputed(graph, value));
+  const operands = operandsOf(node);
+  return operands.length === 2 && operands.every((value) => value && isComputed(graph, value));
 }
+
+/** The values that a node multiplies: all inputs, or those of a quantized product that are no scales. */
+function operandsOf(node: Node): readonly (Value | undefined)[] {
+  return quantizedForm(node)?.operands.map(({ value }) => node.inputs[value]) ?? node.inputs;
+}
+
+/** The input at which operand `i` stands. */
+const operandIndex = (node: Node, i: number): number => quantizedForm(node)?.operands[i]?.value ?? i;
 
 /** Neither a constant nor a moved constant (a tied weight is used through a Transpose). */
 function isComputed(graph: Graph, value: Value): boolean {
-  if (fixedData(graph, value)) return false;
+  if (constantBehind(graph, value)) return false;
   const producer = graph.producer(value);
   const source = producer && isRearranging(producer) ? producer.inputs[0] : undefined;
   return source ? isComputed(graph, source) : true;
@@ -211,7 +228,7 @@ function whyNot(heads: readonly Space[], severalHeads: boolean): true | string {
 function batchAxes({ graph, inference, axesOf }: Coupling, node: Node): readonly Space[] {
   const output = node.outputs[0];
   const axes = (output && axesOf(output)) ?? [];
-  if (node.op === "MatMul") return axes.slice(0, -2);
+  if (node.op !== "Einsum") return axes.slice(0, -2);
   const labels = einsumLabels(new NodeView(graph, node, inference));
   return axes.filter((_, i) => labels?.inputs.every((own) => own.includes(labels.output[i]!)));
 }
@@ -252,7 +269,8 @@ function nodesBehind(graph: Graph, value: Value): ReadonlySet<Node> {
     const node = graph.producer(at);
     if (!node || found.has(node)) continue;
     found.add(node);
-    if (!layers.has(node.op)) open.push(...node.inputs.filter((input) => input !== undefined));
+    if (!layers.has(node.op) && !quantizedLayer(graph, node))
+      open.push(...node.inputs.filter((input) => input !== undefined));
   }
   return found;
 }
@@ -261,8 +279,10 @@ function nodesBehind(graph: Graph, value: Value): ReadonlySet<Node> {
 function weightsBehind(graph: Graph, value: Value): ReadonlySet<string> {
   const found = new Set<string>();
   for (const node of nodesBehind(graph, value)) {
+    const quantized = quantizedLayer(graph, node);
+    if (quantized) found.add(quantized.weight.name);
     const weight = layers.has(node.op) ? node.inputs[1] : undefined;
-    if (weight && !isComputed(graph, weight)) found.add(sourceOf(graph, weight).name);
+    if (!quantized && weight && !isComputed(graph, weight)) found.add(sourceOf(graph, weight).name);
   }
   return found;
 }

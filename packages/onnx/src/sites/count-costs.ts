@@ -7,6 +7,7 @@ import { sizeOfDim } from "../infer/dims.ts";
 import { NodeView } from "../infer/view.ts";
 import { byteLengthOf, elementCount } from "../io/element-types.ts";
 import { intAttribute } from "../ops/attributes.ts";
+import { quantizedCount, quantizedMacs } from "./quantized-costs.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 
 /** Cost of one node. */
@@ -23,7 +24,8 @@ export interface GraphCost extends ModelCost {
   readonly assumed: readonly string[];
 }
 
-type MacRule = (view: NodeView, size: (dim: Dim) => number) => number;
+/** Multiply–adds of a node, given sizes for its dimensions. */
+export type MacRule = (view: NodeView, size: (dim: Dim) => number) => number;
 
 const count = (shape: readonly Dim[] | undefined, size: (dim: Dim) => number): number => {
   return shape ? shape.reduce<number>((total, dim) => total * size(dim), 1) : 0;
@@ -50,6 +52,7 @@ const macRules: Readonly<Record<string, MacRule>> = {
   MatMul: matmul,
   Conv: conv,
   ConvTranspose: convTranspose,
+  ...quantizedMacs({ Gemm: gemm, MatMul: matmul, Conv: conv }),
 };
 
 /**
@@ -68,10 +71,13 @@ export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> 
   const counted = new Set<Value>();
   const layers = graph.nodes().map((node): NodeCost => {
     let parameters = 0;
-    for (const value of node.inputs) {
-      if (!value?.data || counted.has(value) || !isWeight(value.data)) continue;
+    for (const [index, value] of node.inputs.entries()) {
+      if (!value?.data || counted.has(value)) continue;
+      const count =
+        quantizedCount(graph, node, index) ?? (isWeight(value.data) ? elementCount(value.data.shape) : 0);
+      if (count === 0) continue;
       counted.add(value);
-      parameters += elementCount(value.data.shape);
+      parameters += count;
     }
     const view = new NodeView(graph, node, inference);
     const macs = applyTo(node, () => ruleOf(macRules, node)?.(view, size) ?? 0);

@@ -4,6 +4,7 @@ import type { Node, Value } from "../graph/graph.ts";
 import { NodeView } from "../infer/view.ts";
 import { einsumLabels } from "../ops/einsum.ts";
 import { intAttribute } from "../ops/attributes.ts";
+import { quantizedRole } from "./quantized-role.ts";
 import type { CoupledRole, CoupledSlice } from "./site.ts";
 
 /** For each leaf space, the constants that hold it: on which axis and where. */
@@ -18,7 +19,8 @@ export function coupledSlices(coupling: Coupling): ReadonlyMap<Space, readonly C
         const list = found.get(leaf) ?? [];
         found.set(leaf, list);
         const axisSize = value.data!.shape[axis]!;
-        list.push({ tensor: value.name, axis, axisSize, role: roleOf(coupling, value, axis), places });
+        const role = quantizedRole(coupling, value, axis, leaf) ?? roleOf(coupling, value, axis);
+        list.push({ tensor: value.name, axis, axisSize, role, places });
       }
     });
   }

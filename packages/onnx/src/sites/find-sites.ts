@@ -7,9 +7,10 @@ import {
   whyBlocked,
 } from "../coupling/analyse.ts";
 import { Space } from "../coupling/space.ts";
-import type { Graph, Node, Value } from "../graph/graph.ts";
+import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { intAttribute } from "../ops/attributes.ts";
+import { isBlockwise, quantizedForm } from "../ops/quantized-forms.ts";
 import { applyTo } from "../ops/rule-of.ts";
 import { featureAxes, sourceInput } from "../prune/feature-inputs.ts";
 import { fingerprintOfNormal } from "../prune/mask.ts";
@@ -17,6 +18,9 @@ import { fixedData, normalise } from "../prune/normalise.ts";
 import { attentionOf, type FoundAttention } from "./attention.ts";
 import { coupledSlices, einsumOutputAxes, outputAxis } from "./coupled-slices.ts";
 import { groupNorms } from "./group-norms.ts";
+import { quantizationOf } from "../quantization/quantization-of.ts";
+import { realTensor } from "../quantization/real-tensor.ts";
+import { constantBehind, quantizedLayer, type QuantizedLayer } from "./quantized-layer.ts";
 import type { CoupledSlice, Site, SiteKind } from "./site.ts";
 
 /** What all sites of one model share. */
@@ -42,6 +46,10 @@ interface Place {
   readonly node: Node;
   readonly weight: Value;
   readonly axis: number;
+  /** The channels, where the axis holds others too. */
+  readonly channels?: Space;
+  /** Why nothing can go, where the axis does not say it. */
+  readonly reason?: string;
 }
 
 /**
@@ -97,8 +105,10 @@ function headSpaces(layers: readonly FoundAttention[]): ReadonlyMap<Space, HeadS
 
 function placesOf(coupling: Coupling, node: Node): Place[] {
   const { graph } = coupling;
+  const quantized = quantizedPlaces(coupling, node);
+  if (quantized) return quantized;
   if (node.op === "Gather" && node.domain === "") {
-    const table = node.inputs[0];
+    const table = node.inputs[0] && constantBehind(graph, node.inputs[0])?.value;
     const rows = intAttribute(node, "axis", 0) === 0 && fixedData(graph, node.inputs[1]!) === undefined;
     if (!table || !rows || fixedData(graph, table)?.shape.length !== 2) return [];
     return [{ kind: "dimensions", node, weight: table, axis: 1 }];
@@ -121,17 +131,54 @@ function placesOf(coupling: Coupling, node: Node): Place[] {
   return features ? [features, outputs] : [outputs];
 }
 
+/** The weight of a layer in a quantized form, and the features of a model input that it reads. */
+function quantizedPlaces(coupling: Coupling, node: Node): Place[] | undefined {
+  const { graph, axesOf } = coupling;
+  const table = isBlockwise(node, "GatherBlockQuantized") ? node.inputs[0] : undefined;
+  if (table && fixedData(graph, table)?.shape.length === 2) {
+    const width = node.outputs[0] && axesOf(node.outputs[0])?.at(-1);
+    return [{ kind: "dimensions", node, weight: table, axis: 1, ...(width && { channels: width }) }];
+  }
+  const layer = quantizedLayer(graph, node);
+  if (!layer) return undefined;
+  const { weight, op, outputAxis: axis } = layer;
+  const isConv = op.startsWith("Conv");
+  const channels = node.outputs[0] && axesOf(node.outputs[0])?.at(isConv ? 1 : -1);
+  const outputs: Place = { kind: isConv ? "filters" : "neurons", node, weight, axis };
+  const features = packedFeatures(coupling, node, layer) ?? featurePlace(coupling, node, weight);
+  return [...(features ? [features] : []), channels ? { ...outputs, channels } : outputs];
+}
+
+/** Features that single ones cannot be picked from, with the reason. */
+function packedFeatures({ graph }: Coupling, node: Node, layer: QuantizedLayer): Place | undefined {
+  const { weight, inputAxis } = layer;
+  const data = node.inputs[0];
+  if (!data || !sourceInput(graph, data)) return undefined;
+  const quantization = quantizationOf(graph, weight);
+  // The blocks of MatMulNBits are an axis of their own; the flat rows of MatMulBnb4 have no axis for them.
+  const blocks = isBlockwise(node, "MatMulNBits") ? 1 : inputAxis;
+  const packed =
+    quantization && quantization.blockSize > 0 && (inputAxis ?? quantization.axis) === quantization.axis;
+  if (blocks === undefined) return undefined;
+  const place: Place = { kind: "inputs", node, weight, axis: blocks };
+  if (packed)
+    return { ...place, reason: "its weights are packed in blocks, and single features are no blocks" };
+  return quantizedForm(node)?.takesRange
+    ? { ...place, reason: `${describeNode(node)} takes its range from all features` }
+    : undefined;
+}
+
 /** The features of a model input that a layer reads: moved only on the way, or scaled one by one. */
 function featurePlace({ graph, inference, axesOf }: Coupling, node: Node, weight: Value): Place | undefined {
   const data = node.inputs[0];
   const rank = data && inference.types.get(data)?.shape?.length;
-  const axes = rank === undefined ? undefined : featureAxes(node, rank);
+  const axes = rank === undefined ? undefined : featureAxes(graph, node, rank);
   if (!data || !axes) return undefined;
   const place: Place = { kind: "inputs", node, weight, axis: axes.weightAxis };
   if (sourceInput(graph, data)) return place;
   const leaf = axesOf(weight)?.[axes.weightAxis]?.root;
   const read = graph.requiredInputs.some((input) => axesOf(input)?.some((space) => space.root === leaf));
-  return read && leaf && whyBlocked(leaf) === undefined ? place : undefined;
+  return read && leaf?.leaves().every((each) => whyBlocked(each) === undefined) ? place : undefined;
 }
 
 /** Every single feature is a group: a Gather can pick any of them. */
@@ -140,7 +187,7 @@ function addFeatures(survey: Survey, place: Place): void {
   addSite(survey, place, {
     groups: weight.data!.shape[axis]!,
     places: [{ offset: 0, stride: 1, loops: [] }],
-    prunable: weight.data!.shape[axis]! > 1 ? true : "it has one channel only",
+    prunable: place.reason ?? (weight.data!.shape[axis]! > 1 ? true : "it has one channel only"),
     channel: newChannel(survey, new Space(undefined)),
     coupled: [],
   });
@@ -150,7 +197,7 @@ function addFeatures(survey: Survey, place: Place): void {
 function addChannels(survey: Survey, place: Place): void {
   const { weight, axis } = place;
   const space = survey.coupling.axesOf(weight)![axis]!;
-  const leaves = space.leaves();
+  const leaves = (place.channels ?? space).leaves();
   const free = leaves.filter((leaf) => whyBlocked(leaf) === undefined);
   const ofHeads = leaves.filter((leaf) => survey.attention.has(leaf) && leaf.size !== 1);
   for (const leaf of ofHeads) addHeads(survey, place, leaf);
@@ -169,7 +216,7 @@ function addChannels(survey: Survey, place: Place): void {
   }
   if (free.length > 0 || ofHeads.length > 0) return;
   addSite(survey, place, {
-    groups: weight.data!.shape[axis]!,
+    groups: (place.channels ?? space).size!,
     places: [{ offset: 0, stride: 1, loops: [] }],
     prunable: leaves.map(whyBlocked).find((reason) => reason !== undefined) ?? "its axis is empty",
     channel: newChannel(survey, space.root),
@@ -220,6 +267,7 @@ function addSite(
   let name = stem;
   for (let i = 2; sites.has(name); i++) name = `${stem}.${i}`;
   const tensor: Tensor = weight.data!;
+  const { graph } = survey.coupling;
   const axisSize = tensor.shape[axis]!;
   sites.set(name, {
     name,
@@ -234,7 +282,7 @@ function addSite(
     ),
     ...groups,
     fingerprint,
-    norms: () => groupNorms(tensor, axis, groups),
+    norms: () => groupNorms(realTensor(graph, weight), axis, groups),
   });
 }
 

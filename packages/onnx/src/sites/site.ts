@@ -18,7 +18,7 @@ export type SiteKind =
 /**
  * What a coupled tensor does with the channels: `producer` makes them (rows of zeros there make the channel constant),
  * `consumer` reads them, `parameter` scales or shifts them (bias, normalisation scale), `statistics` are running means and
- * variances.
+ * variances, scales and zero points, which follow a cut but are never zeroed.
  */
 export type CoupledRole = "producer" | "consumer" | "parameter" | "statistics";
 

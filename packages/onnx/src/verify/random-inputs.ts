@@ -4,6 +4,8 @@ import type { DataType, Tensor } from "../graph/tensor.ts";
 import { elementCount } from "../io/element-types.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { frontAxis, intAttribute } from "../ops/attributes.ts";
+import { isBlockwise } from "../ops/quantized-forms.ts";
+import { constantBehind } from "../sites/quantized-layer.ts";
 
 /** Inputs above this size are refused: a wrong `dims` would ask for gigabytes. */
 const elementLimit = 2 ** 27;
@@ -124,8 +126,11 @@ function indexBound(graph: Graph, value: Value): number {
   const bounds: number[] = [];
   const walk = (at: Value): void => {
     for (const { node, index } of graph.uses(at)) {
+      if (node && isBlockwise(node, "GatherBlockQuantized") && index === 1) {
+        bounds.push(node.inputs[0]?.data?.shape[0] ?? 1);
+      }
       if (!node || node.domain !== "") continue;
-      const table = node.inputs[0]?.data;
+      const table = node.inputs[0] && constantBehind(graph, node.inputs[0])?.value.data;
       if (node.op === "Gather" && index === 1 && table) {
         bounds.push(table.shape[frontAxis(intAttribute(node, "axis", 0), table.shape.length)] ?? 1);
       }
