@@ -44,43 +44,65 @@ export function findLayers(
   const found: Omit<Layer, "level">[] = [];
   const skipped: SkippedLayer[] = [];
   for (const contraction of contractions) {
-    if (!readsCut(pruned, contraction, cuts)) continue;
-    const layer = describeLayer(dense, pruned, contraction, cuts);
-    if (typeof layer === "string") skipped.push({ node: nodeName(contraction.node), reason: layer });
+    const operand = cutOperand(pruned, contraction, cuts);
+    if (operand === undefined) continue;
+    const { node } = contraction;
+    const layer = describeLayer(dense, pruned, { node, operand }, cuts);
+    if (typeof layer === "string") skipped.push({ node: nodeName(node), reason: layer });
     else found.push(layer);
   }
   const levels = levelsOf(pruned, nodes, new Set(found.map(({ node }) => node)));
   return { layers: found.map((layer) => ({ ...layer, level: levels.get(layer.node) ?? 0 })), skipped };
 }
 
-/** Whether the weight of a sum over channels lost some of them. A computed weight counts if what it is made of was cut. */
-function readsCut(graph: Graph, { node, right }: Contraction, cuts: readonly AxisCut[]): boolean {
-  const weight = node.inputs[right.input];
-  if (!weight) return false;
-  if (weight.data) return cuts.some(({ tensor, axis }) => tensor === weight.name && axis === right.axis);
-  const source = constantSource(graph, weight);
-  return source !== undefined && cuts.some(({ tensor }) => tensor === source.name);
+/**
+ * The operand of a sum over channels whose constant lost some of them. An unpacked constant (dequantized, transposed) counts
+ * with any of its axes.
+ */
+function cutOperand(
+  graph: Graph,
+  { node, left, right }: Contraction,
+  cuts: readonly AxisCut[],
+): number | undefined {
+  return [right, left].find(({ input, axis }) => {
+    const operand = node.inputs[input];
+    const source = operand && constantSource(graph, operand);
+    return cuts.some((cut) => cut.tensor === source?.name && (source !== operand || cut.axis === axis));
+  })?.input;
 }
 
-/** The constant that a weight is unpacked from (DequantizeLinear, Cast, Transpose …). */
+/** Operators that unpack a constant. */
+const unpacking = new Set([
+  "DequantizeLinear",
+  "Cast",
+  "Identity",
+  "Reshape",
+  "Flatten",
+  "Squeeze",
+  "Unsqueeze",
+  "Transpose",
+]);
+
+/** The constant that a weight is, or is unpacked from. */
 function constantSource(graph: Graph, weight: Value): Value | undefined {
   let at = weight;
-  for (;;) {
-    if (at.data) return at;
-    const next = graph.producer(at)?.inputs[0];
+  while (!at.data) {
+    const producer = graph.producer(at);
+    const next = producer && unpacking.has(producer.op) ? producer.inputs[0] : undefined;
     if (!next) return undefined;
     at = next;
   }
+  return at;
 }
 
 /** What to fit, or why not. */
 function describeLayer(
   dense: Graph,
   pruned: Graph,
-  { node, right }: Contraction,
+  { node, operand }: { readonly node: Node; readonly operand: number },
   cuts: readonly AxisCut[],
 ): Omit<Layer, "level"> | string {
-  const reason = whyNot(pruned, node, right.input);
+  const reason = whyNot(pruned, node, operand);
   if (reason !== undefined) return reason;
   const weight = node.inputs[1]!;
   const bias = biasPlace(dense, pruned, node);
@@ -110,9 +132,8 @@ function describeLayer(
 
 function whyNot(graph: Graph, node: Node, weightInput: number): string | undefined {
   const operand = node.inputs[weightInput]!;
-  const source = constantSource(graph, operand);
-  const dtype = source?.data?.dtype;
-  if (dtype === undefined || !floats.includes(dtype)) {
+  const dtype = constantSource(graph, operand)!.data!.dtype;
+  if (!floats.includes(dtype)) {
     return `its weight is quantized (${dtype}); dequantize the model, recover it, and quantize it again`;
   }
   if (node.domain !== "" || !["Gemm", "MatMul", "Conv"].includes(node.op)) {
@@ -120,7 +141,7 @@ function whyNot(graph: Graph, node: Node, weightInput: number): string | undefin
   }
   if (!operand.data) return `its weight "${operand.name}" is computed`;
   if (weightInput !== 1 || (node.op === "MatMul" && operand.data.shape.length !== 2)) {
-    return `its weight "${operand.name}" is not one matrix on the right-hand side`;
+    return `its weight "${operand.name}" is not one matrix on the right`;
   }
   if (!fixedData(graph, operand)) return `a caller may feed its weight "${operand.name}"`;
   if (graph.uses(operand).length > 1) return `its weight "${operand.name}" is tied to that of other nodes`;

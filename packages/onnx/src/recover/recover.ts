@@ -16,7 +16,7 @@ import type { LayerRecovery, RecoveryProgress, RecoveryReport } from "./report.t
 /** Options of `recover`. */
 export interface RecoverOptions extends RunnerOptions {
   /**
-   * How strongly the weights are held where they are, as a fraction of the mean square of the inputs (default 1e-3). 0 is plain least
+   * How strongly the weights are held where they are, as a fraction of the mean square of the inputs (default 1e-2). 0 is plain least
    * squares; the larger, the nearer the weights stay.
    */
   readonly ridge?: number;
@@ -66,7 +66,7 @@ export async function recover(
   batches: BatchSource,
   options: RecoverOptions = {},
 ): Promise<{ graph: Graph; report: RecoveryReport }> {
-  const { ridge = 1e-3, maxRows = 4096, validation, signal } = options;
+  const { ridge = 1e-2, maxRows = 4096, validation, signal } = options;
   checkOptions(ridge, maxRows);
   const sets = [new Batches(batches, "batches", signal)];
   if (validation) sets.push(new Batches(validation, "validation", signal));
