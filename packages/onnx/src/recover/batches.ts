@@ -1,9 +1,10 @@
 import { DgateError } from "@dgate/core";
 import type { Graph } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { gatherTensor, readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import type { KeptInput } from "../prune/prune.ts";
 import { constantOf, type Feed } from "../runtime/run-tensor.ts";
+import { reduce } from "../verify/verify.ts";
 
 /** Inputs of one run, by name. */
 export type Batch = Readonly<Record<string, Feed>>;
@@ -127,20 +128,17 @@ function floatsOf(feed: Feed): readonly number[] | Float32Array | Float64Array |
 const isFloat = (dtype: string): boolean => dtype.includes("float");
 
 /**
- * The feeds of a model pruned with `inputs: "resize"`, from those of the dense one: the kept features only.
+ * The feeds of the pruned model from those of the dense one: without the features and heads that its inputs no longer have.
  *
  * @param graph the dense model, for the types of plain feeds
  */
 export function keptFeatures(batch: Batch, graph: Graph, inputs: readonly KeptInput[]): Batch {
-  const cut = inputs.filter(({ mode }) => mode === "resize");
-  if (cut.length === 0) return batch;
+  const cut = new Set(inputs.filter(({ mode }) => mode === "resize").map(({ name }) => name));
+  if (cut.size === 0) return batch;
   return Object.fromEntries(
     Object.entries(batch).map(([name, feed]) => {
-      const own = cut.filter((input) => input.name === name);
-      if (own.length === 0) return [name, feed];
-      const dtype = graph.value(name)?.type?.dtype ?? "float32";
-      const whole = asTensor(feed, dtype);
-      return [name, own.reduce((tensor, { axis, kept }) => gatherTensor(tensor, axis, kept), whole)];
+      if (!cut.has(name)) return [name, feed];
+      return [name, reduce(name, asTensor(feed, graph.value(name)?.type?.dtype ?? "float32"), inputs)];
     }),
   );
 }

@@ -4,7 +4,7 @@ import { describeNode, type Graph, type Node, type Value } from "../graph/graph.
 import type { DataType } from "../graph/tensor.ts";
 import { floatAttribute } from "../ops/attributes.ts";
 import type { AxisCut } from "../prune/axis-cuts.ts";
-import { fixedData } from "../prune/normalise.ts";
+import { fixedData, normalise } from "../prune/normalise.ts";
 import { type BiasPlace, sizesOf, type WeightedNode, weightAxes } from "./layer-weights.ts";
 import { NormalEquations } from "./normal-equations.ts";
 
@@ -40,18 +40,22 @@ export function findLayers(
   pruned: Graph,
   cuts: readonly AxisCut[],
 ): { layers: Layer[]; skipped: SkippedLayer[] } {
-  const { contractions, nodes } = analyseCoupling(pruned);
+  // Branches of an If are part of the normal form only: their layers are seen, and named, but not fitted.
+  const normal = normalise(pruned);
+  const twins = new Map(pruned.nodes().map((node) => [node.outputs[0]?.name, node]));
   const found: Omit<Layer, "level">[] = [];
   const skipped: SkippedLayer[] = [];
-  for (const contraction of contractions) {
-    const operand = cutOperand(pruned, contraction, cuts);
+  for (const contraction of analyseCoupling(normal).contractions) {
+    const operand = cutOperand(normal, contraction, cuts);
     if (operand === undefined) continue;
-    const { node } = contraction;
-    const layer = describeLayer(dense, pruned, { node, operand }, cuts);
-    if (typeof layer === "string") skipped.push({ node: nodeName(node), reason: layer });
+    const node = twins.get(contraction.node.outputs[0]?.name);
+    const layer = node
+      ? describeLayer(dense, pruned, { node, operand }, cuts)
+      : "it is part of a branch of an If";
+    if (typeof layer === "string") skipped.push({ node: nodeName(contraction.node), reason: layer });
     else found.push(layer);
   }
-  const levels = levelsOf(pruned, nodes, new Set(found.map(({ node }) => node)));
+  const levels = levelsOf(pruned, new Set(found.map(({ node }) => node)));
   return { layers: found.map((layer) => ({ ...layer, level: levels.get(layer.node) ?? 0 })), skipped };
 }
 
@@ -132,8 +136,8 @@ function describeLayer(
 
 function whyNot(graph: Graph, node: Node, weightInput: number): string | undefined {
   const operand = node.inputs[weightInput]!;
-  const dtype = constantSource(graph, operand)!.data!.dtype;
-  if (!floats.includes(dtype)) {
+  const dtype = constantSource(graph, operand)?.data?.dtype;
+  if (dtype && !floats.includes(dtype)) {
     return `its weight is quantized (${dtype}); dequantize the model, recover it, and quantize it again`;
   }
   if (node.domain !== "" || !["Gemm", "MatMul", "Conv"].includes(node.op)) {
@@ -226,11 +230,7 @@ function givesSame(dense: Graph, target: Value, node: Node): boolean {
 }
 
 /** For each layer, how many layers are on the longest way to it. */
-function levelsOf(
-  graph: Graph,
-  nodes: readonly Node[],
-  layers: ReadonlySet<Node>,
-): ReadonlyMap<Node, number> {
+function levelsOf(graph: Graph, layers: ReadonlySet<Node>): ReadonlyMap<Node, number> {
   const captured = new Map<Node, Value[]>();
   for (const value of graph.values) {
     for (const { node, index } of graph.uses(value))
@@ -238,7 +238,7 @@ function levelsOf(
   }
   const levels = new Map<Node, number>();
   const passed = new Map<Value, number>();
-  for (const node of nodes) {
+  for (const node of graph.sorted()) {
     const read = [...node.inputs, ...(captured.get(node) ?? [])];
     const level = Math.max(0, ...read.map((value) => (value && passed.get(value)) ?? 0));
     levels.set(node, level);

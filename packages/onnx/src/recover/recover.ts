@@ -1,6 +1,6 @@
 import { DgateError, randomGenerator } from "@dgate/core";
 import type { Graph } from "../graph/graph.ts";
-import { normalise } from "../prune/normalise.ts";
+import { denormalise, normalise } from "../prune/normalise.ts";
 import type { PruneReport } from "../prune/prune.ts";
 import type { RunnerOptions } from "../runtime/open-runner.ts";
 import { Batches, type BatchSource, keptFeatures, stopIfAborted } from "./batches.ts";
@@ -34,7 +34,7 @@ export interface RecoverOptions extends RunnerOptions {
 /** What `prune` gives, as far as it is needed here. */
 export interface Pruned {
   readonly graph: Graph;
-  readonly report: Pick<PruneReport, "cuts" | "inputs">;
+  readonly report: Pick<PruneReport, "cuts" | "inputs" | "outputs">;
 }
 
 /** Normal equations that are kept at once; a level with more is done in several passes. */
@@ -70,13 +70,15 @@ export async function recover(
   checkOptions(ridge, maxRows);
   const sets = [new Batches(batches, "batches", signal)];
   if (validation) sets.push(new Batches(validation, "validation", signal));
+  // The constants that `cuts` speaks of are those of the normal form.
   const whole = normalise(dense);
+  denormalise(whole);
   const work = pruned.graph.clone();
   const { layers, skipped } = findLayers(whole, work, pruned.report.cuts);
   const run = new Recovery(whole, work, pruned.report, sets, { ...options, ridge, maxRows }, layers.length);
   const fitted: LayerRecovery[] = [];
   for (const chunk of chunksOf(layers, sets.length)) fitted.push(...(await run.fit(chunk)));
-  const compared = { dense: whole, before: pruned.graph, after: work, inputs: pruned.report.inputs };
+  const compared = { dense: whole, before: pruned.graph, after: work, report: pruned.report };
   let compares = 0;
   const [errors, heldOut] = await compareOutputs(compared, sets, runtimeOf(options), () =>
     run.progress("compare", ++compares),
