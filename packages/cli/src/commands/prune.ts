@@ -6,6 +6,7 @@ import { type Context, printResult } from "../io/context.ts";
 import { prepareOutputs, readWhole, writeWhole } from "../io/files.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
 import { type ModelFile, openModel } from "./model-file.ts";
+import { describeRecovery, recoverPruned } from "./recover-pruned.ts";
 
 /** Largest difference between masked and pruned model, relative to the largest output. */
 const TOLERANCE = 1e-4;
@@ -18,6 +19,7 @@ interface PruneFlags {
   readonly writePlan?: string;
   readonly criterion: "l2" | "random";
   readonly sites?: string[];
+  readonly calibrate?: string;
   readonly seed: number;
   readonly force: boolean;
   readonly json: boolean;
@@ -41,18 +43,22 @@ export function addPrune(program: Command, context: Context): void {
       "sites to prune, by name or kind, parted by commas (default: all but inputs)",
       (text: string) => text.split(","),
     )
+    .option(
+      "--calibrate <file>",
+      "safetensors file of inputs: fit the surviving weights on them, without labels",
+    )
     .option("--seed <n>", "of --criterion random and of the inputs of the proof", wholeNumber(0), 1)
     .option("--force", "overwrite existing files", false)
     .option("--json", "print one JSON document on stdout", false)
     .action(async (path: string, flags: PruneFlags) => {
-      const document = await pruneFile(path, flags);
+      const document = await pruneFile(path, flags, context);
       printResult(context, flags.json, document, describe(document));
     });
 }
 
 type PruneDocument = Awaited<ReturnType<typeof pruneFile>>;
 
-async function pruneFile(path: string, flags: PruneFlags) {
+async function pruneFile(path: string, flags: PruneFlags, context: Context) {
   const { out, writePlan, seed, force } = flags;
   if ([flags.sparsity, flags.keep, flags.plan].filter((value) => value !== undefined).length !== 1) {
     throw new DgateError("OPTION", "prune: give one of --sparsity, --keep and --plan.");
@@ -72,16 +78,21 @@ async function pruneFile(path: string, flags: PruneFlags) {
       `prune ${path}: the pruned model differs from the masked one by ${maxAbsDiff}; nothing was written. Please report the model.`,
     );
   }
-  const file = writeModel(pruned);
+  const recovered =
+    flags.calibrate === undefined
+      ? undefined
+      : await recoverPruned(flags.calibrate, graph, { graph: pruned, report }, context);
+  const file = writeModel(recovered?.graph ?? pruned);
   await writeWhole(out, file);
   if (writePlan) await writeWhole(writePlan, `${printPlan(plan)}\n`);
   return {
     before: { ...report.before, bytes: bytes.length },
-    after: { ...report.after, bytes: file.length },
+    after: { ...report.after, ...recovered?.size, bytes: file.length },
     removed: report.removed,
     keptBack: report.keptBack,
     inputs: report.inputs,
     maxAbsDiff,
+    ...(recovered && { recovery: recovered.recovery }),
     files: writePlan ? [out, writePlan] : [out],
   };
 }
@@ -122,7 +133,7 @@ const sizeRow = (name: string, { parameters, macs, bytes }: PruneDocument["after
   ...[parameters, macs, bytes].map((value) => value.toLocaleString("en")),
 ];
 
-function describe({ before, after, removed, keptBack, maxAbsDiff, files }: PruneDocument): string {
+function describe({ before, after, removed, keptBack, maxAbsDiff, recovery, files }: PruneDocument): string {
   const lines = [
     formatTable(["", "parameters", "MACs", "bytes"], [sizeRow("before", before), sizeRow("after", after)]),
     "",
@@ -135,6 +146,7 @@ function describe({ before, after, removed, keptBack, maxAbsDiff, files }: Prune
   ];
   for (const { site, groups, reason } of keptBack)
     lines.push(`${site}: ${groups.length} groups stay, because ${reason}`);
+  if (recovery) lines.push(...describeRecovery(recovery));
   lines.push(`wrote ${files.join(", ")}`);
   return lines.join("\n");
 }
