@@ -29,12 +29,13 @@ export async function compareOutputs(
   { dense, before, after, report }: Compared,
   sets: readonly Batches[],
   options: RunnerOptions,
-  onBatch: () => void,
+  onBatch: (batches: number) => void,
 ): Promise<OutputErrors[]> {
   const runners: Runner[] = [];
   try {
     for (const graph of [dense, before, after]) runners.push(await openRunner(writeModel(graph), options));
     const errors: OutputErrors[] = [];
+    let done = 0;
     for (const batches of sets) {
       const sums = [new SquaredError(), new SquaredError()];
       await batches.each(async (batch) => {
@@ -43,7 +44,7 @@ export async function compareOutputs(
         const expected = whole.map(([name, tensor]) => [name, reduce(name, tensor, report.outputs)] as const);
         const feeds = keptFeatures(batch, dense, report.inputs);
         for (const [i, sum] of sums.entries()) sum.add(expected, await runners[i + 1]!.run(feeds));
-        onBatch();
+        onBatch(++done);
       });
       const [outputErrorBefore, outputErrorAfter] = sums.map((sum) => sum.relative());
       errors.push({ outputErrorBefore: outputErrorBefore!, outputErrorAfter: outputErrorAfter! });

@@ -164,14 +164,31 @@ test("a Conv is fitted as the Gemm of its patches is", async () => {
 
 const network = fc.record({
   seed: fc.nat(),
-  kind: fc.constantFrom("gemm", "matmul", "conv"),
+  kind: fc.constantFrom("gemm", "matmul", "conv", "mixed"),
   widths: fc.array(fc.integer({ min: 2, max: 10 }), { minLength: 2, maxLength: 3 }),
   sparsity: fc.constantFrom(0.25, 0.5, 0.75),
   ridge: fc.constantFrom(0, 1e-4, 1e-2, 1, 1e3),
   rows: fc.integer({ min: 1, max: 20 }),
 });
 
+/** Strided, normalised, depthwise, grouped and residual layers before global pooling. */
+function mixedNetwork(width: number, seed: number): Graph {
+  const net = new GraphBuilder(seed);
+  const pads = [1, 1, 1, 1];
+  const stem = net.conv("stem", net.input("x", ["batch", 4, 5, 5]), [4, width], { pads, bias: false });
+  const normal = net.op("Relu", [net.batchNorm("bn", stem, width)]);
+  const depthwise = net.op("Relu", [
+    net.conv("depthwise", normal, [width, 2 * width], { pads, group: width }),
+  ]);
+  const point = net.conv("point", depthwise, [2 * width, 2 * width], { kernel: [1, 1], group: 2 });
+  const inner = net.op("Relu", [net.conv("inner", point, [2 * width, 6], { autoPad: "SAME_LOWER" })]);
+  const sum = net.op("Add", [point, net.conv("branch", inner, [6, 2 * width], { pads, dilations: [1, 1] })]);
+  const pooled = net.op("Flatten", [net.op("GlobalAveragePool", [net.op("Relu", [sum])])]);
+  return net.output(net.gemm("l2", pooled, [2 * width, 3]));
+}
+
 function randomNetwork(kind: string, widths: readonly number[], seed: number): Graph {
+  if (kind === "mixed") return mixedNetwork(widths[0]!, seed);
   const net = new GraphBuilder(seed);
   let [x, width] = [net.input("x", kind === "conv" ? ["batch", 4, 5, 5] : ["batch", 4]), 4];
   for (const [i, next] of [...widths, 3].entries()) {
@@ -184,23 +201,27 @@ function randomNetwork(kind: string, widths: readonly number[], seed: number): G
 }
 
 test("on the calibration inputs no layer's error grows, and the last layer's is that of the model", async () => {
+  let fitted = 0;
   await fc.assert(
     fc.asyncProperty(network, async ({ seed, kind, widths, sparsity, ridge, rows }) => {
       const dense = randomNetwork(kind, widths, seed);
       const pruned = prune(dense, planFrom(findSites(dense), { sparsity, criterion: "random", seed }));
-      const shape = kind === "conv" ? [rows, 4, 5, 5] : [rows, 4];
+      const shape = kind === "conv" || kind === "mixed" ? [rows, 4, 5, 5] : [rows, 4];
       const { report } = await recover(dense, pruned, batches(2, shape, seed), { ridge });
       for (const { errorBefore, errorAfter } of report.layers) {
         expect(errorAfter).toBeLessThanOrEqual(errorBefore);
       }
-      const last = report.layers.find(({ node }) => node === `l${widths.length}`);
+      fitted += report.layers.filter(({ taken }) => taken).length;
+      expect(report.skipped).toEqual([]);
+      const last = report.layers.find(({ node }) => node === (kind === "mixed" ? "l2" : `l${widths.length}`));
       if (!last) return;
       // One comes from the sums, the other from running the written models.
       const difference = Math.abs(last.errorAfter - report.outputErrorAfter);
       expect(difference).toBeLessThan(1e-3 * report.outputErrorAfter + 1e-6);
     }),
-    { numRuns: 25 },
+    { numRuns: 40 },
   );
+  expect(fitted).toBeGreaterThan(40);
 }, 120_000);
 
 /** Gemm 5 → 8, Relu, Gemm 8 → 3 with half of the neurons gone. */
