@@ -17,10 +17,11 @@ import {
 } from "@dgate/onnx";
 
 const data = process.env.DGATE_DATA ?? join(import.meta.dirname, "../../../../shared/data");
-/** Calibration inputs, and held-out ones that decide whether a layer's fit is taken. */
-const sizes = [50, 200, 1000];
+/** Numbers of calibration inputs, and of held-out ones that decide whether a layer's fit is taken. */
+const images = [50, 200, 1000];
+const sentences = [200];
 const heldOut = 100;
-const testImages = 10_000;
+const testImages = 2000;
 /** FFN neurons of BERT: fractions that go. */
 const sparsities = [0.5, 0.9, 0.97];
 
@@ -45,10 +46,10 @@ async function accuracy(graph, samples, output) {
 }
 
 /** One row of the table per number of calibration inputs. */
-async function measure(name, dense, planOptions, { train, test }) {
+async function measure(name, { dense, whole, sizes, train, test }, planOptions) {
   const output = dense.outputs[0].name;
   const pruned = prune(dense, planFrom(findSites(dense), planOptions));
-  const before = [await accuracy(dense, test, output), await accuracy(pruned.graph, test, output)];
+  const before = [whole, await accuracy(pruned.graph, test, output)];
   const validation = train.slice(-heldOut);
   const rows = [];
   for (const size of sizes) {
@@ -80,7 +81,8 @@ function mnist(input) {
   const [train, test] = [idx("train-images-idx3-ubyte.gz"), idx("t10k-images-idx3-ubyte.gz")];
   const labels = idx("t10k-labels-idx1-ubyte.gz");
   return {
-    train: Array.from({ length: Math.max(...sizes) + heldOut }, (_, i) => imageFeeds(train, i, input)),
+    sizes: images,
+    train: Array.from({ length: Math.max(...images) + heldOut }, (_, i) => imageFeeds(train, i, input)),
     test: Array.from({ length: testImages }, (_, i) => ({
       feeds: imageFeeds(test, i, input),
       label: labels[8 + i],
@@ -133,7 +135,8 @@ function sst2(folder) {
   // Phrases of one sentence follow each other in the file, so every 53rd is taken.
   const train = sentencesOf("train.tsv").filter((_, i) => i % 53 === 0);
   return {
-    train: train.slice(0, Math.max(...sizes) + heldOut).map(([text]) => feedsOf(text)),
+    sizes: sentences,
+    train: train.slice(0, Math.max(...sentences) + heldOut).map(([text]) => feedsOf(text)),
     test: sentencesOf("glue-dev.tsv").map(([text, label]) => ({
       feeds: feedsOf(text),
       label: Number(label),
@@ -141,24 +144,31 @@ function sst2(folder) {
   };
 }
 
+/** A model with its samples and its own accuracy. */
+async function task(path, samplesOf) {
+  const dense = readModel(readFileSync(join(data, path)));
+  const samples = samplesOf(dense);
+  return { dense, ...samples, whole: await accuracy(dense, samples.test, dense.outputs[0].name) };
+}
+
 const rows = [];
 for (const file of ["cnn_mnist_pytorch.onnx", "mnist.onnx"]) {
-  const dense = readModel(readFileSync(join(data, "onnx-structures", file)));
-  const samples = mnist(dense.requiredInputs[0].name);
-  rows.push(...(await measure(`${file}, 50 %`, dense, { sparsity: 0.5 }, samples)));
+  const digits = await task(`onnx-structures/${file}`, (dense) => mnist(dense.requiredInputs[0].name));
+  rows.push(...(await measure(`${file}, 50 %`, digits, { sparsity: 0.5 })));
 }
-const folder = join(data, "models/bert-mini-sst2");
-const bert = readModel(readFileSync(join(folder, "onnx/model.onnx")));
-const ffn = findSites(bert).filter(({ name }) => name.includes("/intermediate/"));
-const sentences = sst2(folder);
+const bert = await task("models/bert-mini-sst2/onnx/model.onnx", () =>
+  sst2(join(data, "models/bert-mini-sst2")),
+);
+const sites = findSites(bert.dense).filter(({ prunable }) => prunable === true);
+const namesOf = (wanted) => sites.filter(wanted).map(({ name }) => name);
+const ffn = namesOf(({ name }) => name.includes("/intermediate/"));
 for (const sparsity of sparsities) {
   const name = `bert-mini-sst2, ${100 * sparsity} % of FFN`;
-  rows.push(...(await measure(name, bert, { sparsity, sites: ffn.map((site) => site.name) }, sentences)));
+  rows.push(...(await measure(name, bert, { sparsity, sites: ffn })));
 }
-const heads = findSites(bert).filter(({ kind, prunable }) => kind === "heads" && prunable === true);
+const heads = namesOf(({ kind }) => kind === "heads");
 if (heads.length > 0) {
-  const plan = { sparsity: 0.5, sites: heads.map((site) => site.name) };
-  rows.push(...(await measure("bert-mini-sst2, 50 % of heads", bert, plan, sentences)));
+  rows.push(...(await measure("bert-mini-sst2, 50 % of heads", bert, { sparsity: 0.5, sites: heads })));
 }
 console.log(
   formatTable(
