@@ -46,7 +46,12 @@ export {
 } from "./prune/prune.ts";
 export type { InputMode } from "./prune/cut.ts";
 export type { KeptBack } from "./prune/decide.ts";
+export type { AxisCut } from "./prune/axis-cuts.ts";
 export { normalise } from "./prune/normalise.ts";
+export { type Pruned, recover, type RecoverOptions } from "./recover/recover.ts";
+export type { Batch, BatchSource } from "./recover/batches.ts";
+export type { SkippedLayer } from "./recover/find-layers.ts";
+export type { HeldOut, LayerRecovery, RecoveryProgress, RecoveryReport } from "./recover/report.ts";
 export { randomInputs } from "./verify/random-inputs.ts";
 export { isQuantized } from "./quantization/is-quantized.ts";
 export { prove, quantizedBound, type Verification, verify, type VerifyOptions } from "./verify/verify.ts";

@@ -6,6 +6,7 @@ import { type Context, printResult } from "../io/context.ts";
 import { prepareOutputs, readWhole, writeWhole } from "../io/files.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
 import { type ModelFile, openModel } from "./model-file.ts";
+import { describeRecovery, recoverPruned } from "./recover-pruned.ts";
 
 interface PruneFlags {
   readonly out: string;
@@ -15,6 +16,7 @@ interface PruneFlags {
   readonly writePlan?: string;
   readonly criterion: "l2" | "random";
   readonly sites?: string[];
+  readonly calibrate?: string;
   readonly seed: number;
   readonly force: boolean;
   readonly json: boolean;
@@ -38,18 +40,22 @@ export function addPrune(program: Command, context: Context): void {
       "sites to prune, by name or kind, parted by commas (default: all but inputs)",
       (text: string) => text.split(","),
     )
+    .option(
+      "--calibrate <file>",
+      "safetensors file of inputs: fit the surviving weights on them, without labels",
+    )
     .option("--seed <n>", "of --criterion random and of the inputs of the proof", wholeNumber(0), 1)
     .option("--force", "overwrite existing files", false)
     .option("--json", "print one JSON document on stdout", false)
     .action(async (path: string, flags: PruneFlags) => {
-      const document = await pruneFile(path, flags);
+      const document = await pruneFile(path, flags, context);
       printResult(context, flags.json, document, describe(document));
     });
 }
 
 type PruneDocument = Awaited<ReturnType<typeof pruneFile>>;
 
-async function pruneFile(path: string, flags: PruneFlags) {
+async function pruneFile(path: string, flags: PruneFlags, context: Context) {
   const { out, writePlan, seed, force } = flags;
   if ([flags.sparsity, flags.keep, flags.plan].filter((value) => value !== undefined).length !== 1) {
     throw new DgateError("OPTION", "prune: give one of --sparsity, --keep and --plan.");
@@ -68,17 +74,22 @@ async function pruneFile(path: string, flags: PruneFlags) {
       `prune ${path}: the pruned model differs from the masked one by ${maxAbsDiff}; nothing was written. Please report the model.`,
     );
   }
-  const file = writeModel(pruned);
+  const recovered =
+    flags.calibrate === undefined
+      ? undefined
+      : await recoverPruned(flags.calibrate, graph, { graph: pruned, report }, context);
+  const file = writeModel(recovered?.graph ?? pruned);
   await writeWhole(out, file);
   if (writePlan) await writeWhole(writePlan, `${printPlan(plan)}\n`);
   return {
     before: { ...report.before, bytes: bytes.length },
-    after: { ...report.after, bytes: file.length },
+    after: { ...report.after, ...recovered?.size, bytes: file.length },
     removed: report.removed,
     keptBack: report.keptBack,
     inputs: report.inputs,
     maxAbsDiff,
     quantized,
+    ...(recovered && { recovery: recovered.recovery }),
     files: writePlan ? [out, writePlan] : [out],
   };
 }
@@ -119,7 +130,8 @@ const sizeRow = (name: string, { parameters, macs, bytes }: PruneDocument["after
   ...[parameters, macs, bytes].map((value) => value.toLocaleString("en")),
 ];
 
-function describe({ before, after, removed, keptBack, maxAbsDiff, quantized, files }: PruneDocument): string {
+function describe(document: PruneDocument): string {
+  const { before, after, removed, keptBack, maxAbsDiff, quantized, recovery, files } = document;
   const lines = [
     formatTable(["", "parameters", "MACs", "bytes"], [sizeRow("before", before), sizeRow("after", after)]),
     "",
@@ -129,10 +141,13 @@ function describe({ before, after, removed, keptBack, maxAbsDiff, quantized, fil
     ),
     "",
     `masked and pruned outputs differ by at most ${maxAbsDiff.toExponential(1)}`,
-    ...(quantized ? ["the model rounds to integers as it runs, so a difference of its steps is no error"] : []),
+    ...(quantized
+      ? ["the model rounds to integers as it runs, so a difference of its steps is no error"]
+      : []),
   ];
   for (const { site, groups, reason } of keptBack)
     lines.push(`${site}: ${groups.length} groups stay, because ${reason}`);
+  if (recovery) lines.push(...describeRecovery(recovery));
   lines.push(`wrote ${files.join(", ")}`);
   return lines.join("\n");
 }

@@ -152,6 +152,14 @@ export class Graph {
     this.#outputs.push(value);
   }
 
+  /** Makes the given values the graph's outputs, in the place of those it has. */
+  setOutputs(values: readonly Value[]): void {
+    for (const value of values) this.#own(value);
+    this.#outputs.forEach((value, index) => this.#dropUse(value, undefined, index));
+    this.#outputs.length = 0;
+    for (const value of values) this.addOutput(value);
+  }
+
   addInitializer(name: string, data: Tensor): Value {
     const value = this.addValue(name, { dtype: data.dtype, shape: data.shape });
     value.data = data;

@@ -3,6 +3,7 @@ import { analyseCoupling, keptIndices, nodeName, type Coupling, type Removal } f
 import type { Graph } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { countCosts } from "../sites/count-costs.ts";
+import { type AxisCut, axisCuts } from "./axis-cuts.ts";
 import { cut, type InputMode, type PortCut } from "./cut.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { decideRemoval, type KeptBack } from "./decide.ts";
@@ -46,6 +47,8 @@ export interface PruneReport {
   readonly inputs: readonly KeptInput[];
   /** Outputs that shrank: the caches of a decoder, with their heads. `node` is absent, `mode` is `resize`. */
   readonly outputs: readonly KeptInput[];
+  /** Every axis of the model's own constants that was cut. */
+  readonly cuts: readonly AxisCut[];
 }
 
 /** Options of `prune`. */
@@ -82,6 +85,7 @@ export function prune(
   const removed = plan.axes.map((planned) => {
     return { site: planned.site, groups: planned.size, kept: groupsLeft(coupling, removal, planned) };
   });
+  const constantCuts = axisCuts(coupling, removal, before);
   foldRemovedConstants(constants, removal);
   const border = cut(coupling, removal, inputs);
   const kept = dropFullGathers(work, gathers);
@@ -95,6 +99,7 @@ export function prune(
     keptBack,
     inputs: [...kept.map(describeGather), ...border.inputs.map(describeCut)],
     outputs: border.outputs.map(describeCut),
+    cuts: constantCuts,
   };
   return { graph: work, report };
 }

@@ -201,7 +201,7 @@ async function compare(
 }
 
 /** What is left of an input or output of the first model in the second one. */
-function reduce(name: string, tensor: Tensor, kept: readonly KeptInput[]): Tensor {
+export function reduce(name: string, tensor: Tensor, kept: readonly KeptInput[]): Tensor {
   const cuts = kept.filter((each) => each.name === name && each.mode === "resize");
   return cuts.reduce((cut, each) => gatherTensor(cut, each.axis, each.kept), tensor);
 }
