@@ -40,6 +40,13 @@ export type SizeUse =
   | { readonly kind: "split"; readonly node: Node; readonly spaces: readonly Space[] }
   /** An integer attribute (`group`). */
   | { readonly kind: "attribute"; readonly node: Node; readonly name: string; readonly space: Space }
+  /** An attribute that lists sizes (`qkv_hidden_sizes`); written even where it was left out before. */
+  | {
+      readonly kind: "attributes";
+      readonly node: Node;
+      readonly name: string;
+      readonly spaces: readonly Space[];
+    }
   /** `Slice`: entry `at` of its ranges takes `taken`, between `before` and `after`. */
   | {
       readonly kind: "slice";

@@ -1,3 +1,4 @@
+import type { Node } from "../graph/graph.ts";
 import { floatAttribute } from "../ops/attributes.ts";
 import { denseWeights, inputsOf } from "./dense-weights.ts";
 import type { SliceConstants, SliceContext } from "./slice-context.ts";
@@ -26,13 +27,23 @@ export function contractionConstants(context: SliceContext, axis: number): Slice
   });
 }
 
+/** Whether input 2 of a contraction is its bias. */
+export function takesBias({ op }: Node): boolean {
+  return op !== "MatMul" && op !== "FusedMatMul";
+}
+
+/** Gemm and its fused form, whose bias is scaled by β. */
+export function isGemm({ op }: Node): boolean {
+  return op === "Gemm" || op === "FusedGemm";
+}
+
 /** The bias of each output channel (β·C of Gemm); zeros where there is none, NaN where it differs from row to row. */
 export function biasOf(context: SliceContext, outputs: number): Float64Array | undefined {
-  if (context.node.op === "MatMul" || !context.node.inputs[2]) return new Float64Array(outputs);
+  if (!takesBias(context.node) || !context.node.inputs[2]) return new Float64Array(outputs);
   const numbers = context.numbers(2);
   const shape = context.view.shape(2);
   if (!numbers || !shape) return undefined;
-  const beta = context.node.op === "Gemm" ? floatAttribute(context.node, "beta", 1) : 1;
+  const beta = isGemm(context.node) ? floatAttribute(context.node, "beta", 1) : 1;
   if (beta === 0) return new Float64Array(outputs);
   if (numbers.length === 1) return new Float64Array(outputs).fill(beta * numbers[0]!);
   if (numbers.length !== outputs || shape.at(-1) !== outputs) return undefined;

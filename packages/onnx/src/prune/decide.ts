@@ -3,7 +3,7 @@ import { indicesOf, keptIndices, occurrences, type Removal, whyBlocked } from ".
 import type { Contraction } from "../coupling/axis-context.ts";
 import type { Space } from "../coupling/space.ts";
 import { describeNode } from "../graph/graph.ts";
-import { type DenseWeights, denseWeights, outputsOf } from "./dense-weights.ts";
+import { type DenseWeights, denseWeights, outputsOf, outputValue } from "./dense-weights.ts";
 import { deadIndices } from "./mask.ts";
 import { type SliceConstants, SliceContext, type SliceSource } from "./slice-context.ts";
 
@@ -149,7 +149,7 @@ function goneOutputs(
   removal: Removal,
   { coupling }: SliceSource,
 ): ReadonlySet<number> {
-  const output = contraction.node.outputs[0];
+  const output = weights && outputValue(contraction.node, weights);
   const axis = weights && output && coupling.axesOf(output)?.[weights.outputAxis];
   const kept = axis && keptIndices(axis, removal);
   if (!weights || !kept) return new Set();

@@ -5,7 +5,10 @@ import { readNumbers } from "../io/tensor-data.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { fixedData } from "./normalise.ts";
 import { isNumeric, SliceContext, type SliceConstants, type SliceSource } from "./slice-context.ts";
+import { fusedSliceRules } from "./fused-slices.ts";
 import { sliceRules } from "./slice-rules.ts";
+
+const rules = { ...sliceRules, ...fusedSliceRules };
 
 /**
  * Finds the constants that dead channels leave behind: a filter of zeros still emits its bias, and what activation,
@@ -37,7 +40,7 @@ export function sliceConstants(coupling: Coupling): SliceSource {
     if (data) return isNumeric(data) ? uniformSlices(readNumbers(data), data.shape, axis) : undefined;
     const node = graph.producer(value);
     if (node?.outputs[0] !== value) return undefined;
-    const rule = ruleOf(sliceRules, node);
+    const rule = ruleOf(rules, node);
     const found = rule && applyTo(node, () => rule(new SliceContext(node, source), axis));
     if (!found || found.every((number) => Number.isNaN(number))) return undefined;
     // Infinity and overflow are no constants to fold.

@@ -8,6 +8,7 @@ import { NodeView } from "../infer/view.ts";
 import { byteLengthOf, elementCount } from "../io/element-types.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
+import { fusedMacRules } from "./fused-costs.ts";
 
 /** Cost of one node. */
 export interface NodeCost extends LayerCost {
@@ -23,7 +24,8 @@ export interface GraphCost extends ModelCost {
   readonly assumed: readonly string[];
 }
 
-type MacRule = (view: NodeView, size: (dim: Dim) => number) => number;
+/** Multiply–adds of a node, given what a symbolic dimension counts as. */
+export type MacRule = (view: NodeView, size: (dim: Dim) => number) => number;
 
 const count = (shape: readonly Dim[] | undefined, size: (dim: Dim) => number): number => {
   return shape ? shape.reduce<number>((total, dim) => total * size(dim), 1) : 0;
@@ -46,6 +48,9 @@ const convTranspose: MacRule = (view, size) =>
 
 /** Multiply–adds of the operators that have them in number; element-wise work, pooling and normalisation are not counted. */
 const macRules: Readonly<Record<string, MacRule>> = {
+  ...fusedMacRules,
+  "com.microsoft.FusedGemm": gemm,
+  "com.microsoft.FusedConv": conv,
   Gemm: gemm,
   MatMul: matmul,
   Conv: conv,
