@@ -1,6 +1,6 @@
 import type { Coupling } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
-import type { Dim, Node } from "../graph/graph.ts";
+import type { Dim, Node, Value } from "../graph/graph.ts";
 import { divideDims } from "../infer/dims.ts";
 import { attentionSizes, groupedSizes, multiHeadSizes, packedWidths } from "../infer/fused-shapes.ts";
 import { NodeView } from "../infer/view.ts";
@@ -19,6 +19,10 @@ export interface FusedAttention {
   /** Dims of a head of Q and K, and of V. */
   readonly headDim: number;
   readonly valueDim: number;
+  /** Leaves within a head. */
+  readonly dimLeaves: readonly Space[];
+  /** The input that V comes with: a weight of the operator's own, or what a layer before it makes. */
+  readonly values: Value;
 }
 
 /** What the shapes say of a node's heads. */
@@ -72,15 +76,32 @@ const patterns: Readonly<Record<string, readonly [FusedPattern, (view: NodeView)
  * The heads of a node that is a fused attention operator, as the analysis found them; `undefined` for any other node and
  * for a form whose sizes are not known (its channels are blocked then, with the reason).
  */
-export function attentionOf(node: Node, coupling: Coupling): FusedAttention | undefined {
+export function fusedAttentionOf(node: Node, coupling: Coupling): FusedAttention | undefined {
   const key = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
   const [pattern, sizesOf] = Object.hasOwn(patterns, key) ? patterns[key]! : [];
   const sizes = sizesOf?.(new NodeView(coupling.graph, node, coupling.inference));
   if (!pattern || !sizes) return undefined;
   const [heads, kvHeads] = [sizes.heads, sizes.kvHeads].map((place) => spaceOf(node, coupling, place));
   const { keyDim, valueDim } = sizes;
-  if (!heads || !kvHeads || typeof keyDim !== "number" || typeof valueDim !== "number") return undefined;
-  return { node, pattern, heads, kvHeads, headDim: keyDim, valueDim };
+  const values = node.inputs[isPacked(pattern) ? 1 : 2] ?? node.inputs[1] ?? node.inputs[0];
+  if (!heads || !kvHeads || !values) return undefined;
+  if (typeof keyDim !== "number" || typeof valueDim !== "number") return undefined;
+  const dimLeaves = dimLeavesOf(node, coupling, isPacked(pattern) ? [1] : [0, 1, 2], heads);
+  return { node, pattern, heads, kvHeads, headDim: keyDim, valueDim, dimLeaves, values };
+}
+
+/** Whether the operator projects to Q, K and V itself. */
+const isPacked = (pattern: FusedPattern): boolean => pattern === "Attention" || pattern === "QAttention";
+
+/** What the last axes of these inputs are made of besides heads. */
+function dimLeavesOf(
+  { inputs }: Node,
+  { axesOf }: Coupling,
+  channelInputs: readonly number[],
+  heads: Space,
+): Space[] {
+  const leaves = channelInputs.flatMap((i) => (inputs[i] && axesOf(inputs[i])?.at(-1)?.leaves()) ?? []);
+  return [...new Set(leaves)].filter((leaf) => !heads.contains(leaf));
 }
 
 /** The space that an attribute counts, or that an input has on axis 1. */
