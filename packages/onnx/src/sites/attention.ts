@@ -200,7 +200,7 @@ function describe(
 /** An operator that attends. */
 function describeFused(
   { graph }: Coupling,
-  { node, pattern, heads, kvHeads, headDim, dimLeaves, values }: FusedAttention,
+  { node, pattern, heads, kvHeads, headDim, dimLeaves: dims, values }: FusedAttention,
 ): FoundAttention {
   const leaves = heads.leaves().filter(({ size }) => size !== 1);
   const groups = leaves.filter((leaf) => kvHeads.contains(leaf));
@@ -214,7 +214,7 @@ function describeFused(
     prunable: whyNot(groups.length > 0 ? groups : queries, leaves.length > 0),
     kvLeaves: groups,
     queryLeaves: queries,
-    dimLeaves,
+    dimLeaves: dims,
     valueWeights: values.data ? new Set([values.name]) : weightsBehind(graph, values),
   };
 }
