@@ -121,8 +121,10 @@ describe("decoders as onnxruntime-genai writes them", () => {
       const left = Math.max(1, Math.round(groups / 2));
       const now = { heads: left * (heads / groups), kvHeads: kvHeads === 1 ? 1 : left };
       for (const layer of findAttention(pruned)) expect(layer).toMatchObject({ ...now, headDim });
-      if (options.sink) expect(shapeOf(pruned, "layers.1/sink")).toEqual([now.heads]);
-      if (options.scoreBias) expect(shapeOf(pruned, "layers.1/score_bias")).toEqual([1, now.heads, 1, 12]);
+      expect(shapeOf(pruned, "layers.1/sink")).toEqual(options.sink ? [now.heads] : undefined);
+      expect(shapeOf(pruned, "layers.1/score_bias")).toEqual(
+        options.scoreBias ? [1, now.heads, 1, 12] : undefined,
+      );
       const caches = options.caches === false || kvHeads === 1 ? [] : ["key", "value"];
       expect(report.inputs.map(({ name }) => name)).toEqual(
         [0, 1].flatMap((layer) => caches.map((part) => `past_key_values.${layer}.${part}`)),
