@@ -1,7 +1,7 @@
 import { type Dim, describeNode } from "../graph/graph.ts";
 import { divideDims } from "../infer/dims.ts";
 import { attentionSizes, groupedSizes, multiHeadSizes, packedWidths } from "../infer/fused-shapes.ts";
-import { intAttribute } from "../ops/attributes.ts";
+import { floatAttribute, intAttribute } from "../ops/attributes.ts";
 import type { AxisContext, AxisRef } from "./axis-context.ts";
 import { type AxisRule, contractAxes } from "./axis-rules.ts";
 import { product, Space, sum } from "./space.ts";
@@ -89,6 +89,28 @@ function scores(context: AxisContext, refs: readonly AxisRef[] | undefined, head
 /** The dim of Q and K is in the scale 1/√d, and kernels are written for some dims only. */
 function keepDim({ node }: AxisContext, dim: Space, reason = "scales by the size of its heads"): void {
   if (dim.size !== 1) dim.block(`${describeNode(node)} ${reason}`);
+}
+
+/** Inputs and outputs that add to Q and K, or keep them: biases of MultiHeadAttention, caches of either operator. */
+const sidesOf: Readonly<Record<string, readonly number[]>> = {
+  MultiHeadAttention: [3, 6, 7],
+  Attention: [4, 5],
+};
+
+/**
+ * Q·Kᵀ sums over the dims of a head. With a scale of its own they can go where Q or K is zero; the scale 1/√d holds them, and
+ * what adds to Q and K makes zeros count.
+ */
+function scoredDims(context: AxisContext, { query, keyValue, keyDim }: Heads): void {
+  const { node } = context;
+  const [q, k] = [context.input(0), context.input(1)];
+  const plain =
+    !(sidesOf[node.op] ?? []).some((i) => node.inputs[i]) && !node.outputs.slice(1).some((output) => output);
+  const alike = q?.length === k?.length && (q?.length === 4 || (q?.length === 3 && query === keyValue));
+  // onnxruntime takes a scale of 0 for none.
+  if (floatAttribute(node, "scale", 0) === 0 || !plain || !alike) return keepDim(context, keyDim);
+  const [left, right] = [q.at(-1)!, k!.at(-1)!];
+  context.contract(left, 0, right, 1, left.space, keyDim);
 }
 
 function headCount(context: AxisContext, name: string, space: Space): void {
@@ -191,7 +213,7 @@ export const multiHead: AxisRule = (context) => {
   apart(context, context.output(1), query, keyDim);
   apart(context, context.output(2), query, valueDim);
   scores(context, context.output(3), query);
-  keepDim(context, keyDim);
+  scoredDims(context, heads);
   headCount(context, "num_heads", query);
 };
 
@@ -264,7 +286,7 @@ export const attention: AxisRule = (context) => {
   apart(context, context.output(1), keyValue, keyDim);
   apart(context, context.output(2), keyValue, valueDim);
   scores(context, context.output(3), query);
-  keepDim(context, keyDim);
+  scoredDims(context, heads);
   // With an axis of their own the heads are counted by the shapes; attributes may still say it again.
   for (const [name, side] of [["q_num_heads", query] as const, ["kv_num_heads", keyValue] as const]) {
     if (context.node.attributes.has(name)) headCount(context, name, side);

@@ -21,6 +21,8 @@ export interface Contraction {
   readonly right: { readonly input: number; readonly axis: number };
   /** The space that is summed over. */
   readonly space: Space;
+  /** The part of it that is summed over, where the rest passes: dims of the heads that an axis holds. */
+  readonly over?: Space;
 }
 
 /** A sum over the channels of one value, as a norm takes: a channel that is zero adds nothing to it. */
@@ -115,7 +117,14 @@ export class AxisContext {
   }
 
   /** The node multiplies along these two axes and sums. */
-  contract(left: AxisRef, leftInput: number, right: AxisRef, rightInput: number, space: Space): void {
+  contract(
+    left: AxisRef,
+    leftInput: number,
+    right: AxisRef,
+    rightInput: number,
+    space: Space,
+    over?: Space,
+  ): void {
     this.touch(left);
     this.touch(right);
     this.#findings.contractions.push({
@@ -123,6 +132,7 @@ export class AxisContext {
       left: { input: leftInput, axis: left.axis },
       right: { input: rightInput, axis: right.axis },
       space,
+      ...(over && { over }),
     });
   }
 

@@ -3,16 +3,15 @@ import { join } from "node:path";
 import { randomGenerator } from "@dgate/core";
 import { describe, expect, test } from "vitest";
 import { dataFolder } from "../../test/files.ts";
+import { proofOf, sitePlan } from "../../test/prune-and-prove.ts";
 import type { Graph } from "../graph/graph.ts";
 import { elementCount } from "../io/element-types.ts";
 import { readModel } from "../io/read.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { findAttention } from "../sites/attention.ts";
 import { findSites } from "../sites/find-sites.ts";
-import { verify, type VerifyOptions } from "../verify/verify.ts";
-import { mask } from "./mask.ts";
-import { planFrom, type PlanOptions } from "./plan-from.ts";
-import { prune } from "./prune.ts";
+import type { VerifyOptions } from "../verify/verify.ts";
+import type { PlanOptions } from "./plan-from.ts";
 
 interface File {
   readonly file: string;
@@ -63,15 +62,13 @@ function read(file: string): Graph {
   return graph;
 }
 
-async function pruneAndProve(graph: Graph, options: PlanOptions, verification: VerifyOptions) {
-  const plan = planFrom(findSites(graph), options);
-  const masked = mask(graph, plan);
-  const { graph: pruned, report } = prune(graph, plan);
-  const { inputs, outputs } = report;
-  expect((await verify(masked, pruned, { ...verification, inputs, outputs })).maxRelDiff).toBeLessThan(2e-6);
-  expect((await verify(graph, masked, verification)).maxRelDiff).toBeGreaterThan(1e-3);
-  expect(report.keptBack).toEqual([]);
-  return pruned;
+/** Prunes and compares with the mask; the mask itself must make a difference. */
+async function pruneAndProve(graph: Graph, options: PlanOptions, verification: VerifyOptions = {}) {
+  const proof = await proofOf(graph, sitePlan(graph, options), verification);
+  expect(proof.difference).toBeLessThan(2e-6);
+  expect(proof.effect).toBeGreaterThan(1e-3);
+  expect(proof.report.keptBack).toEqual([]);
+  return proof;
 }
 
 describe.skipIf(!present).each(files)("$file", ({ file, form, layers, neurons, dims = {} }) => {
@@ -83,7 +80,7 @@ describe.skipIf(!present).each(files)("$file", ({ file, form, layers, neurons, d
   });
 
   test("half of all heads go, and masked equals pruned", async () => {
-    const pruned = await pruneAndProve(read(file), { sparsity: 0.5, sites: ["heads"] }, { dims });
+    const { pruned } = await pruneAndProve(read(file), { sparsity: 0.5, sites: ["heads"] }, { dims });
     expect(findAttention(pruned)).toMatchObject(
       layers.map(([heads, headDim]) => ({ heads: heads / 2, headDim })),
     );
@@ -95,12 +92,12 @@ describe.skipIf(!present).each(files)("$file", ({ file, form, layers, neurons, d
     const kept = Object.fromEntries(
       heads.map(({ name, groups }) => [name, Array.from({ length: groups - 1 }, (_, i) => i + 1)]),
     );
-    const pruned = await pruneAndProve(graph, { kept }, { dims });
+    const { pruned } = await pruneAndProve(graph, { kept }, { dims });
     expect(findAttention(pruned).map((layer) => layer.heads)).toEqual(layers.map(([count]) => count - 1));
   });
 
   test.runIf(neurons)("half of its FFN neurons go behind BiasGelu, and masked equals pruned", async () => {
-    const pruned = await pruneAndProve(read(file), { sparsity: 0.5, sites: ["neurons"] }, { dims });
+    const { pruned } = await pruneAndProve(read(file), { sparsity: 0.5, sites: ["neurons"] }, { dims });
     expect(pruned.value("fc1.bias")!.data!.shape).toEqual([neurons! / 2]);
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { fusedDecoder, type DecoderOptions } from "../../test/models/fused-decoder.ts";
 import { fusedBert, fusedVit, smallEncoder } from "../../test/models/fused-encoder.ts";
+import { proofOf, shapeOf, sitePlan } from "../../test/prune-and-prove.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { findAttention } from "../sites/attention.ts";
@@ -11,21 +12,16 @@ import { mask } from "./mask.ts";
 import { planFrom, type PlanOptions } from "./plan-from.ts";
 import { prune } from "./prune.ts";
 
+/** Prunes and compares with the mask; the mask itself must make a difference. */
 async function pruneAndProve(graph: Graph, options: PlanOptions, verification: VerifyOptions = {}) {
-  const plan = planFrom(findSites(graph), options);
-  const masked = mask(graph, plan);
-  const { graph: pruned, report } = prune(graph, plan);
-  const { inputs, outputs } = report;
-  const proof = await verify(masked, pruned, { ...verification, inputs, outputs });
-  expect(proof.maxRelDiff).toBeLessThan(5e-6);
-  expect((await verify(graph, masked, verification)).maxRelDiff).toBeGreaterThan(1e-3);
-  expect(report.keptBack).toEqual([]);
-  return { pruned, report };
+  const proof = await proofOf(graph, sitePlan(graph, options), verification);
+  expect(proof.difference).toBeLessThan(5e-6);
+  expect(proof.effect).toBeGreaterThan(1e-3);
+  expect(proof.report.keptBack).toEqual([]);
+  return proof;
 }
 
 const halved = { sparsity: 0.5, sites: ["heads", "neurons"] } as const;
-const shapeOf = (graph: Graph, tensor: string): readonly number[] | undefined =>
-  graph.value(tensor)?.data?.shape;
 
 describe("encoders as onnxruntime's optimizer writes them", () => {
   const { heads, headDim, neurons, layers } = smallEncoder;

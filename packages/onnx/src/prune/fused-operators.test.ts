@@ -1,49 +1,22 @@
-import { makePlan, type PlannedAxis, type PrunePlan } from "@dgate/core";
+import type { PrunePlan } from "@dgate/core";
 import { fc } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { FusedBuilder, headCount } from "../../test/models/fused-builder.ts";
 import { unfused } from "../../test/models/unfused.ts";
+import { planOf, proofOf, type ProofOptions, shapeOf, sitePlan } from "../../test/prune-and-prove.ts";
 import { declinedOps } from "../coupling/fused-rules.ts";
 import { float, floats, int, ints, string } from "../graph/attribute.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { findAttention } from "../sites/attention.ts";
 import { countCosts } from "../sites/count-costs.ts";
 import { findSites } from "../sites/find-sites.ts";
-import { verify, type VerifyOptions } from "../verify/verify.ts";
-import { fingerprint, mask } from "./mask.ts";
-import { planFrom } from "./plan-from.ts";
-import { prune } from "./prune.ts";
 
-/** A plan that zeroes these groups of an axis of weights only: biases stay, and what they emit has to be folded. */
-function planOf(
-  graph: Graph,
-  dead: Readonly<Record<string, readonly [axis: number, gone: readonly number[], blockSize?: number]>>,
-): PrunePlan {
-  const axes = Object.entries(dead).map(([tensor, [axis, gone, blockSize = 1]]): PlannedAxis => {
-    const size = graph.value(tensor)!.data!.shape[axis]! / blockSize;
-    const kept = Array.from({ length: size }, (_, i) => i).filter((i) => !gone.includes(i));
-    return { site: tensor, tensor, axis, size, blockSize, kept };
-  });
-  return makePlan({ fingerprint: fingerprint(graph), axes });
+async function pruneAndProve(graph: Graph, plan: PrunePlan, options: ProofOptions = {}) {
+  const proof = await proofOf(graph, plan, options);
+  expect(proof.difference).toBeLessThan(3e-6);
+  expect(proof.effect).toBeGreaterThan(1e-3);
+  return proof;
 }
-
-/** Prunes and compares with the mask; `run` says in which form the models are run. */
-async function pruneAndProve(
-  graph: Graph,
-  plan: PrunePlan,
-  { run = (model: Graph) => model, ...options }: VerifyOptions & { run?: (model: Graph) => Graph } = {},
-) {
-  const masked = mask(graph, plan);
-  const { graph: pruned, report } = prune(graph, plan);
-  const { inputs, outputs } = report;
-  const proof = await verify(run(masked), run(pruned), { ...options, inputs, outputs });
-  expect(proof.maxRelDiff).toBeLessThan(3e-6);
-  expect((await verify(run(graph), run(masked), options)).maxRelDiff).toBeGreaterThan(1e-3);
-  return { pruned, report };
-}
-
-const shapeOf = (graph: Graph, tensor: string): readonly number[] | undefined =>
-  graph.value(tensor)?.data?.shape;
 
 /** Two layers with something fused between them. */
 function between(make: (net: FusedBuilder, hidden: Value) => Value, { width = 8, inputs = 5 } = {}): Graph {
@@ -247,10 +220,7 @@ describe("packed projections", () => {
     const [y] = net.fused("Attention", [x, ...weights], { name: "attention", attributes: headCount(2) });
     const graph = net.output(net.project("output", y!, [8, 6]));
     const site = findSites(graph).find(({ kind, prunable }) => kind === "headDims" && prunable === true)!;
-    const { pruned } = await pruneAndProve(
-      graph,
-      planFrom(findSites(graph), { kept: { [site.name]: [0, 2] } }),
-    );
+    const { pruned } = await pruneAndProve(graph, sitePlan(graph, { kept: { [site.name]: [0, 2] } }));
     expect(pruned.nodes("Attention", "com.microsoft")[0]!.attributes.get("qkv_hidden_sizes")).toMatchObject({
       value: [8, 8, 4],
     });
@@ -297,7 +267,7 @@ describe("forms without a kernel on the CPU, run as plain operators", () => {
     ["GroupQueryAttention with norms of queries and keys", groupedWithNorms(), 2],
   ] as const)("%s", async (_, graph, kvHeads) => {
     expect(findAttention(graph)).toMatchObject([{ heads: 4, kvHeads, headDim: 4, prunable: true }]);
-    const plan = planFrom(findSites(graph), { sparsity: 0.5, sites: ["heads"] });
+    const plan = sitePlan(graph, { sparsity: 0.5, sites: ["heads"] });
     const { pruned, report } = await pruneAndProve(graph, plan, { run: unfused, dims: { time: 3 } });
     expect(report.keptBack).toEqual([]);
     expect(findAttention(pruned)).toMatchObject([{ heads: 2, kvHeads: kvHeads / 2, headDim: 4 }]);

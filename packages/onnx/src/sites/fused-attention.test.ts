@@ -1,26 +1,21 @@
 import { describe, expect, test } from "vitest";
 import { attentionForms } from "../../test/models/fused-forms.ts";
+import { proofOf, sitePlan } from "../../test/prune-and-prove.ts";
 import type { Graph } from "../graph/graph.ts";
-import { mask } from "../prune/mask.ts";
-import { planFrom, type PlanOptions } from "../prune/plan-from.ts";
-import { prune } from "../prune/prune.ts";
-import { verify, type VerifyOptions } from "../verify/verify.ts";
+import type { PlanOptions } from "../prune/plan-from.ts";
+import type { VerifyOptions } from "../verify/verify.ts";
 import { findAttention } from "./attention.ts";
 import { findSites } from "./find-sites.ts";
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Prunes and compares with the mask; the mask itself must make a difference. */
-async function pruneAndProve(graph: Graph, options: PlanOptions, verification: VerifyOptions) {
-  const plan = planFrom(findSites(graph), options);
-  const masked = mask(graph, plan);
-  const { graph: pruned, report } = prune(graph, plan);
-  const { inputs, outputs } = report;
-  const proof = await verify(masked, pruned, { ...verification, inputs, outputs });
-  expect(proof.maxRelDiff).toBeLessThan(2e-6);
-  expect((await verify(graph, masked, verification)).maxRelDiff).toBeGreaterThan(1e-3);
-  expect(report.keptBack).toEqual([]);
-  return { pruned, report };
+async function pruneAndProve(graph: Graph, options: PlanOptions, verification: VerifyOptions = {}) {
+  const proof = await proofOf(graph, sitePlan(graph, options), verification);
+  expect(proof.difference).toBeLessThan(2e-6);
+  expect(proof.effect).toBeGreaterThan(1e-3);
+  expect(proof.report.keptBack).toEqual([]);
+  return proof;
 }
 
 describe.each(attentionForms)("$name", ({ heads, kvHeads, headDim, build, dims, feeds }) => {
