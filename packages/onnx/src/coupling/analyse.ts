@@ -13,7 +13,10 @@ import {
 } from "./axis-context.ts";
 import { axisRules } from "./axis-rules.ts";
 import { type Caches, findCaches } from "./caches.ts";
+import { fusedAxisRules } from "./fused-rules.ts";
 import { Space } from "./space.ts";
+
+const rules = { ...axisRules, ...fusedAxisRules };
 
 /** Longer axes are not looked at index by index: a hostile pad or size makes billions of them. */
 export const maxAxisSize: number = 2 ** 24;
@@ -74,7 +77,7 @@ export function analyseCoupling(graph: Graph): Coupling {
   const nodes = graph.sorted();
   for (const node of nodes) {
     const context = new AxisContext(graph, node, inference, findings);
-    const rule = ruleOf(axisRules, node);
+    const rule = ruleOf(rules, node);
     applyTo(node, () => {
       rule?.(context);
       context.finish(leftReason(rule !== undefined, node, axesOf));

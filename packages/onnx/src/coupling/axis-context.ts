@@ -23,6 +23,8 @@ export interface Contraction {
   readonly space: Space;
   /** Nothing is summed, but the node takes the range of all channels (dynamic quantization): only zeros can go unseen. */
   readonly range?: true;
+  /** The part of it that is summed over, where the rest passes: dims of the heads that an axis holds. */
+  readonly over?: Space;
 }
 
 /** A sum over the channels of one value, as a norm takes: a channel that is zero adds nothing to it. */
@@ -49,6 +51,13 @@ export type SizeUse =
       readonly bits: number;
       readonly rows: Space;
       readonly blocks: Space;
+    }
+  /** An attribute that lists sizes (`qkv_hidden_sizes`); written even where it was left out before. */
+  | {
+      readonly kind: "attributes";
+      readonly node: Node;
+      readonly name: string;
+      readonly spaces: readonly Space[];
     }
   /** `Slice`: entry `at` of its ranges takes `taken`, between `before` and `after`. */
   | {
@@ -137,7 +146,14 @@ export class AxisContext {
   }
 
   /** The node multiplies along these two axes and sums. */
-  contract(left: AxisRef, leftInput: number, right: AxisRef, rightInput: number, space: Space): void {
+  contract(
+    left: AxisRef,
+    leftInput: number,
+    right: AxisRef,
+    rightInput: number,
+    space: Space,
+    over?: Space,
+  ): void {
     this.touch(left);
     this.touch(right);
     this.#findings.contractions.push({
@@ -145,6 +161,7 @@ export class AxisContext {
       left: { input: this.#index(leftInput), axis: left.axis },
       right: { input: this.#index(rightInput), axis: right.axis },
       space,
+      ...(over && { over }),
     });
   }
 

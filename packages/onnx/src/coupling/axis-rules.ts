@@ -22,7 +22,7 @@ const elementwise: AxisRule = (context) => {
 };
 
 /** Aligns from the last axis; an axis of size 1 that stretches is no channel axis. */
-function tieBroadcast(context: AxisContext, from: readonly AxisRef[], to: readonly AxisRef[]): void {
+export function tieBroadcast(context: AxisContext, from: readonly AxisRef[], to: readonly AxisRef[]): void {
   for (const ref of from) {
     const target = to[to.length - from.length + ref.axis];
     if (ref.space.size === 1 && target?.space.size !== 1) context.touch(ref);
@@ -112,7 +112,7 @@ const gemm: AxisRule = (context) => {
 };
 
 /** Sums over two axes that must be the same channels. */
-function contractAxes(context: AxisContext, a: AxisRef, b: AxisRef): void {
+export function contractAxes(context: AxisContext, a: AxisRef, b: AxisRef): void {
   context.tie(a, b);
   context.contract(a, 0, b, 1, a.space);
 }

@@ -1,4 +1,5 @@
 import type { Graph, Node, Value } from "../graph/graph.ts";
+import { ruleOf } from "../ops/rule-of.ts";
 
 /** Values that hand keys and values of earlier tokens from run to run. */
 export interface Caches {
@@ -25,8 +26,28 @@ export function findCaches(graph: Graph): Caches {
     inputs.add(past);
     outputs.add(output);
   }
+  for (const node of graph.nodes()) {
+    const ports = ruleOf(cachePorts, node);
+    ports?.past.forEach((index, i) => {
+      const [past, present] = [node.inputs[index], node.outputs[ports.present[i]!]];
+      if (!past || !present || !graph.isInput(past) || !given.has(present)) return;
+      inputs.add(past);
+      outputs.add(present);
+    });
+  }
   return { inputs, outputs };
 }
+
+/** Where operators that attend take a cache in and give it out. */
+const cachePorts: Readonly<
+  Record<string, { readonly past: readonly number[]; readonly present: readonly number[] }>
+> = {
+  Attention: { past: [4, 5], present: [1, 2] },
+  "com.microsoft.Attention": { past: [4], present: [1] },
+  "com.microsoft.QAttention": { past: [8], present: [1] },
+  "com.microsoft.MultiHeadAttention": { past: [6, 7], present: [1, 2] },
+  "com.microsoft.GroupQueryAttention": { past: [3, 4], present: [1, 2] },
+};
 
 /** The model input that a Concat joins something computed to. */
 function pastOf(graph: Graph, { inputs }: Node): Value | undefined {

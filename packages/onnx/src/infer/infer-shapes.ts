@@ -5,8 +5,11 @@ import { readNumbers } from "../io/tensor-data.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { contentRules } from "./content-rules.ts";
 import { canonicalDim, mergeDim, sizeOfDim } from "./dims.ts";
+import { fusedShapeRules } from "./fused-shapes.ts";
 import { shapeRules } from "./shape-rules.ts";
 import { contentLimit, type Inference, NodeView } from "./view.ts";
+
+const rules = { ...shapeRules, ...fusedShapeRules };
 
 /** Options of `inferShapes`. */
 export interface InferOptions {
@@ -44,7 +47,7 @@ export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inf
   }
   for (const node of graph.sorted()) {
     const view = new NodeView(graph, node, { types, contents });
-    const inferred = applyTo(node, () => ruleOf(shapeRules, node)?.(view) ?? []);
+    const inferred = applyTo(node, () => ruleOf(rules, node)?.(view) ?? []);
     node.outputs.forEach((value, index) => {
       if (!value) return;
       const declared = value.type && bind(value.type);

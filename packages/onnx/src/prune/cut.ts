@@ -127,6 +127,12 @@ function cutSizeUse(coupling: Coupling, use: SizeUse, removal: Removal): void {
     }
     case "packed":
       return cutPacked(coupling, use, removal);
+    case "attributes": {
+      if (!changed(use.spaces, removal)) return;
+      const sizes = use.spaces.map((space) => cutSize(space, removal) ?? 0);
+      coupling.graph.setAttribute(use.node, use.name, ints(sizes));
+      return;
+    }
     case "shape":
       return cutShapeOperand(coupling, use, removal);
     case "split":

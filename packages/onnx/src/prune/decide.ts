@@ -3,7 +3,7 @@ import { indicesOf, keptIndices, occurrences, type Removal, whyBlocked } from ".
 import type { Contraction } from "../coupling/axis-context.ts";
 import type { Space } from "../coupling/space.ts";
 import { describeNode } from "../graph/graph.ts";
-import { type DenseWeights, denseWeights, outputsOf } from "./dense-weights.ts";
+import { type DenseWeights, denseWeights, outputsOf, outputValue } from "./dense-weights.ts";
 import { deadIndices } from "./mask.ts";
 import { type SliceConstants, SliceContext, type SliceSource } from "./slice-context.ts";
 
@@ -40,7 +40,7 @@ export function decideRemoval(plan: PrunePlan, constants: SliceSource): Decision
   for (const planned of plan.axes) addCandidates(planned, constants, candidates);
   for (const [leaf, indices] of candidates) keepOne(leaf, indices, reasons);
   const sinks = constants.coupling.contractions
-    .filter(({ space }) => space.leaves().some((leaf) => candidates.has(leaf)))
+    .filter((contraction) => summedLeaves(contraction).some((leaf) => candidates.has(leaf)))
     .map((contraction) => sinkOf(contraction, constants));
   refuseReduced(candidates, constants, reasons);
   const removal = new Map<Space, Set<number>>();
@@ -48,7 +48,7 @@ export function decideRemoval(plan: PrunePlan, constants: SliceSource): Decision
   while (grown) {
     grown = false;
     for (const [leaf, indices] of candidates) {
-      const own = sinks.filter(({ contraction }) => contraction.space.leaves().includes(leaf));
+      const own = sinks.filter(({ contraction }) => summedLeaves(contraction).includes(leaf));
       const gone = own.map((sink) => goneOutputs(sink, removal, constants));
       for (const index of indices) {
         const reason = own
@@ -131,6 +131,9 @@ function refuseReduced(
   }
 }
 
+/** Leaves that a contraction sums over. */
+const summedLeaves = ({ space, over = space }: Contraction): Space[] => over.leaves();
+
 function sinkOf(contraction: Contraction, constants: SliceSource): Sink {
   const { node, left, right } = contraction;
   const context = new SliceContext(node, constants);
@@ -149,7 +152,7 @@ function goneOutputs(
   removal: Removal,
   { coupling }: SliceSource,
 ): ReadonlySet<number> {
-  const output = contraction.node.outputs[0];
+  const output = weights && outputValue(contraction.node, weights);
   const axis = weights && output && coupling.axesOf(output)?.[weights.outputAxis];
   const kept = axis && keptIndices(axis, removal);
   if (!weights || !kept) return new Set();

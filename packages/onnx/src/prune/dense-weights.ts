@@ -1,4 +1,4 @@
-import { describeNode } from "../graph/graph.ts";
+import { describeNode, type Node, type Value } from "../graph/graph.ts";
 import { floatAttribute, intAttribute } from "../ops/attributes.ts";
 import { isPadded, windowOf } from "../ops/window.ts";
 import { packedWeights } from "./packed-weights.ts";
@@ -12,6 +12,8 @@ export interface DenseWeights {
   readonly inputs: number;
   /** Channel axis of the output, and its size. */
   readonly outputAxis: number;
+  /** The input that has the output channels on that axis, where output 0 does not: the weight of a packed attention. */
+  readonly outputInput?: number;
   readonly outputs: number;
   /** Channels are in this many independent groups. */
   readonly groups: number;
@@ -33,13 +35,21 @@ export function denseWeights(context: SliceContext): DenseWeights | undefined {
 }
 
 function floatWeights(context: SliceContext): DenseWeights | undefined {
-  if (context.node.domain !== "") return packedWeights(context);
   switch (context.node.op) {
     case "Gemm":
+    case "FusedGemm":
       return gemmWeights(context);
     case "MatMul":
       return matmulWeights(context);
+    case "FusedMatMul":
+      return fusedMatmulWeights(context);
+    case "Attention":
+      return context.node.domain === "com.microsoft" ? packedProjections(context) : undefined;
+    case "MatMulNBits":
+    case "MatMulBnb4":
+      return packedWeights(context);
     case "Conv":
+    case "FusedConv":
       return convWeights(context);
     case "ConvTranspose":
       return convTransposeWeights(context);
@@ -97,6 +107,39 @@ function matmulWeights(context: SliceContext): DenseWeights | undefined {
     uneven: undefined,
     ...matrix(numbers, outputs, 1, 1),
   };
+}
+
+/** As `matmulWeights`, times α, with `transA` and `transB`. */
+function fusedMatmulWeights(context: SliceContext): DenseWeights | undefined {
+  const rank = context.view.shape(0)?.length ?? 0;
+  const [rows, columns] = [context.size(1, 0), context.size(1, 1)];
+  const numbers = context.numbers(1);
+  if (context.view.shape(1)?.length !== 2 || rank < 2 || !rows || !columns || !numbers) return undefined;
+  const transB = intAttribute(context.node, "transB", 0) !== 0;
+  const [inputs, outputs] = transB ? [columns, rows] : [rows, columns];
+  return {
+    dataAxis: intAttribute(context.node, "transA", 0) === 0 ? rank - 1 : rank - 2,
+    outputAxis: rank - 1,
+    groups: 1,
+    inputs,
+    outputs,
+    uneven: undefined,
+    ...matrix(numbers, transB ? 1 : columns, transB ? columns : 1, floatAttribute(context.node, "alpha", 1)),
+  };
+}
+
+/** The projection to Q, K and V inside com.microsoft.Attention, whose outputs are the weight's columns. */
+function packedProjections(context: SliceContext): DenseWeights | undefined {
+  const [inputs, outputs] = [context.size(1, 0), context.size(1, 1)];
+  const numbers = context.numbers(1);
+  if (!inputs || !outputs || !numbers) return undefined;
+  const whole = { dataAxis: 2, outputAxis: 1, outputInput: 1, groups: 1, uneven: undefined };
+  return { ...whole, inputs, outputs, ...matrix(numbers, outputs, 1, 1) };
+}
+
+/** The value that has the output channels on `outputAxis`. */
+export function outputValue(node: Node, { outputInput }: DenseWeights): Value | undefined {
+  return outputInput === undefined ? node.outputs[0] : node.inputs[outputInput];
 }
 
 /** Weights `[O, C/g, …]`. */

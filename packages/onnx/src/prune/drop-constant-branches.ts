@@ -3,6 +3,7 @@ import type { Graph, Node } from "../graph/graph.ts";
 import type { Inference } from "../infer/view.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { removeDeadCode } from "./dead-code.ts";
+import { dropSkipBranch } from "./drop-skip-branches.ts";
 import { sliceConstants } from "./slice-constants.ts";
 import type { SliceSource } from "./slice-context.ts";
 
@@ -16,7 +17,12 @@ const joins = new Set(["Add", "Sub", "Mul"]);
 export function dropConstantBranches(graph: Graph): number {
   const constants = sliceConstants(analyseCoupling(graph));
   let edits = 0;
+  let skips = 0;
   for (const node of graph.sorted()) {
+    if (dropSkipBranch(graph, node, constants)) {
+      skips += 1;
+      continue;
+    }
     if (node.domain !== "" || !joins.has(node.op)) continue;
     const replaced = [0, 1].some(
       (index) =>
@@ -25,8 +31,9 @@ export function dropConstantBranches(graph: Graph): number {
     );
     if (replaced) edits += 1;
   }
-  if (edits > 0) removeDeadCode(graph);
-  return edits;
+  if (edits + skips > 0) removeDeadCode(graph);
+  // What a fused join leaves is new to the analysis, and may be the stream of the next one.
+  return skips > 0 ? edits + skips + dropConstantBranches(graph) : edits;
 }
 
 /** Operand `index` is computed, and the other one has the full shape of the result. */

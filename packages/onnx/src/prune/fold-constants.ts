@@ -5,9 +5,9 @@ import { float } from "../graph/attribute.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { floatAttribute } from "../ops/attributes.ts";
-import { biasOf } from "./contraction-constants.ts";
+import { biasInput, biasOf, isGemm } from "./contraction-constants.ts";
 import { dataChannels } from "./decide.ts";
-import { type DenseWeights, denseWeights, outputsOf } from "./dense-weights.ts";
+import { type DenseWeights, denseWeights, outputsOf, outputValue } from "./dense-weights.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 import { fixedData } from "./normalise.ts";
 import { SliceContext, type SliceSource } from "./slice-context.ts";
@@ -63,10 +63,9 @@ function removedSum(
 
 function addToBias(constants: SliceSource, node: Node, { weights, sums }: Delta): void {
   const { coupling } = constants;
-  const space = coupling.axesOf(node.outputs[0]!)![weights.outputAxis]!;
+  const space = coupling.axesOf(outputValue(node, weights)!)![weights.outputAxis]!;
   const dtype = coupling.inference.types.get(node.inputs[1]!)!.dtype;
-  const hasBiasInput = node.domain === "" && node.op !== "MatMul";
-  const bias = !hasBiasInput ? undefined : biasOf(new SliceContext(node, constants), weights.outputs);
+  const bias = biasInput(node) === 2 ? biasOf(new SliceContext(node, constants), weights.outputs) : undefined;
   if (!bias) return addAfter(coupling, node, sums, space);
   const folded = tensorOf(
     dtype,
@@ -77,7 +76,7 @@ function addToBias(constants: SliceSource, node: Node, { weights, sums }: Delta)
   coupling.assign(value, [space]);
   coupling.graph.setInput(node, 2, value);
   // The product with β is in the new bias already.
-  if (node.op === "Gemm" && floatAttribute(node, "beta", 1) !== 1)
+  if (isGemm(node) && floatAttribute(node, "beta", 1) !== 1)
     coupling.graph.setAttribute(node, "beta", float(1));
 }
 

@@ -6,7 +6,10 @@ import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { fixedData } from "./normalise.ts";
 import { isNumeric, SliceContext, type SliceConstants, type SliceSource } from "./slice-context.ts";
+import { fusedSliceRules } from "./fused-slices.ts";
 import { sliceRules } from "./slice-rules.ts";
+
+const rules = { ...sliceRules, ...fusedSliceRules };
 
 /**
  * Finds the constants that dead channels leave behind: a filter of zeros still emits its bias, and what activation,
@@ -29,7 +32,7 @@ export function sliceConstants(coupling: Coupling): SliceSource {
       return known.get(axis);
     },
     through(node, axis, inputs) {
-      const rule = ruleOf(sliceRules, node);
+      const rule = ruleOf(rules, node);
       return rule && applyTo(node, () => rule(new SliceContext(node, inputs), axis));
     },
   };

@@ -29,7 +29,7 @@ const unary: SliceRule = (context, axis) => {
 };
 
 /** Slices of an input that is broadcast to the output; a fixed input of one number fills every slice. */
-function broadcastSlices(
+export function broadcastSlices(
   context: SliceContext,
   index: number,
   axis: number,

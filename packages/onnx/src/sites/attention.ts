@@ -10,6 +10,7 @@ import { isRearranging, normalise } from "../prune/normalise.ts";
 import { analyseCoupling } from "../coupling/analyse.ts";
 import { coupledSlices } from "./coupled-slices.ts";
 import { constantBehind, quantizedLayer } from "./quantized-layer.ts";
+import { type FusedAttention, fusedAttentionOf } from "./fused-attention.ts";
 import type { CoupledSlice } from "./site.ts";
 
 /** A place where a model attends: `softmax(q·kᵀ)·v`, or an operator that does it. */
@@ -63,8 +64,9 @@ export function attentionOf(
   const found: FoundAttention[] = [];
   for (const node of coupling.nodes) {
     const parts = partsOf(coupling, node);
-    if (!parts) continue;
-    const layer = describe(coupling, parts, slices);
+    const fused = parts ? undefined : fusedAttentionOf(node, coupling);
+    if (!parts && !fused) continue;
+    const layer = parts ? describe(coupling, parts, slices) : describeFused(coupling, fused!);
     const place = branchOf(coupling.graph, node);
     // The other branch of a merged decoder holds the same layer once more.
     if (place?.other && found.some((known) => sharesHeads(known, layer))) continue;
@@ -212,6 +214,28 @@ function describe(
   };
 }
 
+/** An operator that attends. */
+function describeFused(
+  { graph }: Coupling,
+  { node, pattern, heads, kvHeads, headDim, dimLeaves: dims, values }: FusedAttention,
+): FoundAttention {
+  const leaves = heads.leaves().filter(({ size }) => size !== 1);
+  const groups = leaves.filter((leaf) => kvHeads.contains(leaf));
+  const queries = leaves.filter((leaf) => !kvHeads.contains(leaf));
+  return {
+    name: commonName([nodeName(node)]) ?? nodeName(node),
+    form: pattern,
+    heads: heads.size ?? 0,
+    kvHeads: kvHeads.size ?? 0,
+    headDim,
+    prunable: whyNot(groups.length > 0 ? groups : queries, leaves.length > 0),
+    kvLeaves: groups,
+    queryLeaves: queries,
+    dimLeaves: dims,
+    valueWeights: values.data ? new Set([values.name]) : weightsBehind(graph, values),
+  };
+}
+
 const numberOf = (space: Space | undefined): number | undefined => space?.size;
 
 function whyNot(heads: readonly Space[], severalHeads: boolean): true | string {
@@ -259,7 +283,7 @@ function valueLeaves({ graph, axesOf }: Coupling, value: Value): ReadonlySet<Spa
   return leaves;
 }
 
-const layers = new Set(["MatMul", "Gemm", "Conv", "Einsum"]);
+const layers = new Set(["MatMul", "Gemm", "Conv", "Einsum", "FusedMatMul", "FusedGemm"]);
 
 /** The nodes that make a value from the outputs of layers, those layers included. */
 function nodesBehind(graph: Graph, value: Value): ReadonlySet<Node> {

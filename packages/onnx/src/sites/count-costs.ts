@@ -9,6 +9,7 @@ import { byteLengthOf, elementCount } from "../io/element-types.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import { quantizedCount, quantizedMacs } from "./quantized-costs.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
+import { fusedMacRules } from "./fused-costs.ts";
 
 /** Cost of one node. */
 export interface NodeCost extends LayerCost {
@@ -48,6 +49,9 @@ const convTranspose: MacRule = (view, size) =>
 
 /** Multiply–adds of the operators that have them in number; element-wise work, pooling and normalisation are not counted. */
 const macRules: Readonly<Record<string, MacRule>> = {
+  ...fusedMacRules,
+  "com.microsoft.FusedGemm": gemm,
+  "com.microsoft.FusedConv": conv,
   Gemm: gemm,
   MatMul: matmul,
   Conv: conv,

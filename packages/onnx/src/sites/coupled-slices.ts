@@ -29,13 +29,19 @@ export function coupledSlices(coupling: Coupling): ReadonlyMap<Space, readonly C
 
 /** The axis of a layer's weight (input 1) that its output channels are on; `undefined` for an operator without weight. */
 export function outputAxis(node: Node, weightRank: number): number | undefined {
-  if (node.domain !== "") return undefined;
-  switch (node.op) {
+  switch (node.domain === "" ? node.op : `${node.domain}.${node.op}`) {
     case "Gemm":
+    case "com.microsoft.FusedGemm":
       return intAttribute(node, "transB", 0) ? 0 : 1;
     case "MatMul":
       return weightRank >= 2 ? weightRank - 1 : undefined;
+    case "com.microsoft.FusedMatMul":
+      return weightRank >= 2 ? weightRank - (intAttribute(node, "transB", 0) ? 2 : 1) : undefined;
+    case "com.microsoft.Attention":
+    case "com.microsoft.QAttention":
+      return 1;
     case "Conv":
+    case "com.microsoft.FusedConv":
       return 0;
     case "ConvTranspose":
       return 1;
@@ -53,10 +59,11 @@ export function einsumOutputAxes({ graph, inference }: Coupling, node: Node, inp
 function roleOf(coupling: Coupling, value: Value, axis: number): CoupledRole {
   const use = coupling.graph.uses(value)[0];
   const node = use?.node;
-  if (!node || node.domain !== "") return "parameter";
-  if (node.op === "BatchNormalization") return use.index >= 3 ? "statistics" : "parameter";
-  if (node.op === "Gather") return "producer";
-  if (node.op === "Einsum")
+  if (!node) return "parameter";
+  const standard = node.domain === "";
+  if (standard && node.op === "BatchNormalization") return use.index >= 3 ? "statistics" : "parameter";
+  if (standard && node.op === "Gather") return "producer";
+  if (standard && node.op === "Einsum")
     return einsumOutputAxes(coupling, node, use.index).includes(axis) ? "producer" : "consumer";
   const weight = use.index === 1 ? outputAxis(node, value.data!.shape.length) : undefined;
   if (weight === undefined) return use.index === 0 && node.op === "MatMul" ? "consumer" : "parameter";

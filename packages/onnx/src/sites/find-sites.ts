@@ -125,7 +125,7 @@ function placesOf(coupling: Coupling, node: Node): Place[] {
   }
   const axis = data && outputAxis(node, data.shape.length);
   if (axis === undefined || axis >= data!.shape.length) return [];
-  const kind = node.op.startsWith("Conv") ? "filters" : "neurons";
+  const kind = /^(Fused)?Conv/.test(node.op) ? "filters" : "neurons";
   const outputs: Place = { kind, node, weight: weight!, axis };
   const features = featurePlace(coupling, node, weight!);
   return features ? [features, outputs] : [outputs];

@@ -6,6 +6,7 @@ import { tensorOf } from "../io/tensor-data.ts";
 import { frontAxis, intAttribute } from "../ops/attributes.ts";
 import { isBlockwise } from "../ops/quantized-forms.ts";
 import { constantBehind } from "../sites/quantized-layer.ts";
+import { countsLengths, fusedTableRows } from "./fused-contents.ts";
 
 /** Inputs above this size are refused: a wrong `dims` would ask for gigabytes. */
 const elementLimit = 2 ** 27;
@@ -14,7 +15,8 @@ const floatTypes: readonly DataType[] = ["float32", "float64", "float16", "bfloa
 
 /**
  * Random content for every input that a model must be fed: standard normal numbers for floats, indices within the table they
- * look up (token ids within the vocabulary), 0 and 1 for other integers and for booleans.
+ * look up (token ids within the vocabulary), ones for a mask that lengths of caches are counted from, 0 and 1 for other integers
+ * and for booleans.
  *
  * @param dims sizes of symbolic dimensions by name
  * @param fallback size of a dimension that `dims` does not name
@@ -108,8 +110,9 @@ function randomTensor(
   }
   const bound = type.dtype === "bool" ? 2 : indexBound(graph, value);
   const columns = shape.at(-1) ?? 1;
+  const ones = countsLengths(graph, value);
   // A mask hides everything nowhere: the softmax over nothing is no number in any model.
-  const shown = (i: number): boolean => isMask(value) && i % columns === 0;
+  const shown = (i: number): boolean => ones || (isMask(value) && i % columns === 0);
   return tensorOf(
     type.dtype,
     shape,
@@ -129,6 +132,8 @@ function indexBound(graph: Graph, value: Value): number {
       if (node && isBlockwise(node, "GatherBlockQuantized") && index === 1) {
         bounds.push(node.inputs[0]?.data?.shape[0] ?? 1);
       }
+      const rows = node && fusedTableRows(node, index);
+      if (rows !== undefined) bounds.push(rows);
       if (!node || node.domain !== "") continue;
       const table = node.inputs[0] && constantBehind(graph, node.inputs[0])?.value.data;
       if (node.op === "Gather" && index === 1 && table) {
