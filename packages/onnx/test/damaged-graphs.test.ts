@@ -7,6 +7,8 @@ import { prune } from "../src/prune/prune.ts";
 import { countCosts } from "../src/sites/count-costs.ts";
 import { findSites } from "../src/sites/find-sites.ts";
 import { GraphBuilder } from "./graph-builder.ts";
+import { fusedDecoder } from "./models/fused-decoder.ts";
+import { fusedBert, fusedVit } from "./models/fused-encoder.ts";
 
 const runs = process.env.DGATE_NIGHTLY === "1" ? 50_000 : 800;
 const seed = 20_261_123;
@@ -83,11 +85,11 @@ function damage(graph: Graph, random: RandomGenerator): void {
 
 test(`${runs} graphs with damaged nodes are analysed and pruned, or refused with a typed error, quickly`, () => {
   const random = randomGenerator(seed);
-  const original = network();
+  const originals = [network(), network(), fusedBert(), fusedVit(), fusedDecoder({ packed: true }).graph];
   const counts = { done: 0, refused: 0 };
   let slowest = 0;
   for (let run = 0; run < runs; run++) {
-    const graph = original.clone();
+    const graph = originals[run % originals.length]!.clone();
     for (let changes = 1 + random.integer(3); changes > 0; changes--) damage(graph, random);
     const before = performance.now();
     try {

@@ -7,7 +7,7 @@ import { NodeView } from "../infer/view.ts";
 import { intAttribute } from "../ops/attributes.ts";
 
 /** How an attention is written: which fused operator. */
-export type FusedPattern = "Attention" | "QAttention" | "MHA" | "GQA" | "ai.onnx.Attention";
+type FusedPattern = "Attention" | "QAttention" | "MHA" | "GQA" | "ai.onnx.Attention";
 
 /** A fused attention operator and its heads. */
 export interface FusedAttention {

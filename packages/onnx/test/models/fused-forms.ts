@@ -1,4 +1,4 @@
-import { float, type Graph, int, ints, type Tensor, tensorOf, type Value } from "@dgate/onnx";
+import { float, type Graph, int, ints, tensorOf, type Value } from "@dgate/onnx";
 import { FusedBuilder, headCount } from "./fused-builder.ts";
 
 /** One form of a fused attention in a model of one layer: projections, attention, output projection, residual. */
@@ -10,7 +10,6 @@ export interface AttentionForm {
   readonly build: (seed?: number) => Graph;
   /** Where random inputs would not fit: sizes that must agree. */
   readonly dims?: Readonly<Record<string, number>>;
-  readonly feeds?: Readonly<Record<string, Tensor>>;
 }
 
 const heads = 4;
@@ -27,18 +26,17 @@ interface Recipe {
   readonly kvHeads?: number;
   readonly headDim?: number;
   readonly dims?: Readonly<Record<string, number>>;
-  readonly feeds?: Readonly<Record<string, Tensor>>;
+  /** Width of the context, where V has another head dim. */
+  readonly outputSize?: number;
 }
 
-function form({ attend, opset = 21, ...recipe }: Recipe): AttentionForm {
+function form({ attend, opset = 21, outputSize, ...recipe }: Recipe): AttentionForm {
   const build = (seed = 1): Graph => {
     const net = new FusedBuilder(seed, opset);
     const x = net.input("x", ["batch", "time", width]);
     const [context, ...others] = attend(net, x);
-    const size = net.graph.value("output/size")?.data; // what `outputSize` left
-    const inputs = size ? size.shape[0]! : (recipe.heads ?? heads) * (recipe.headDim ?? headDim);
+    const inputs = outputSize ?? (recipe.heads ?? heads) * (recipe.headDim ?? headDim);
     const y = net.op("Add", [net.project("output", context!, [inputs, width]), x]);
-    if (size) net.graph.removeInitializer(net.graph.value("output/size")!);
     return net.output(y, ...others);
   };
   const count = recipe.heads ?? heads;
@@ -103,8 +101,8 @@ const packedForms: readonly AttentionForm[] = [
   }),
   form({
     name: "Attention, V of another width",
+    outputSize: heads * 3,
     attend: (net, x) => {
-      net.weight("output/size", [heads * 3]);
       return net.fused("Attention", [x, ...packedWeights(net, 3)], {
         name: "layer/attention",
         attributes: {
@@ -170,8 +168,8 @@ const multiHeadForms: readonly AttentionForm[] = [
   ),
   form({
     name: "MultiHeadAttention, V of another width, biases",
+    outputSize: heads * 3,
     attend: (net, x) => {
-      net.weight("output/size", [heads * 3]);
       const bias = net.weight("qkv/bias", [2 * channels + heads * 3], 0.5);
       return net.fused("MultiHeadAttention", [...projected(net, x, x, 3), bias], {
         name: "layer/attention",
@@ -203,7 +201,6 @@ const multiHeadForms: readonly AttentionForm[] = [
   }),
   form({
     name: "MultiHeadAttention behind RotaryEmbedding",
-    headDim: 4,
     dims: { time: 3 },
     attend: (net, x) => {
       const [q, k, v] = projected(net, x, x);
