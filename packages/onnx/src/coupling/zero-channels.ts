@@ -4,6 +4,8 @@ import { type Inference, NodeView } from "../infer/view.ts";
 import type { Graph } from "../graph/graph.ts";
 import { intsAttribute } from "../ops/attributes.ts";
 import { type UnaryOp, unaryOps } from "../ops/families.ts";
+import { inputOrder, quantizedForm } from "../ops/quantized-forms.ts";
+import { quantizedLayer } from "../sites/quantized-layer.ts";
 import { unaryFunctions } from "../ops/scalar-functions.ts";
 
 /** Longer ways back are not followed. */
@@ -25,10 +27,16 @@ export function keepsZero(
   const size = types.get(value)?.shape?.[axis];
   if (steps > longestPath || size === undefined) return false;
   if (value.data) return true;
-  const node = graph.producer(value);
-  if (!node || node.domain !== "" || node.outputs[0] !== value) return false;
-  const view = new NodeView(graph, node, inference);
+  const producer = graph.producer(value);
+  if (!producer || producer.outputs[0] !== value) return false;
   const rank = types.get(value)!.shape!.length;
+  const layer = quantizedLayer(graph, producer);
+  if (layer) return axis === (layer.op.startsWith("Conv") ? 1 : rank - 1);
+  const form = quantizedForm(producer);
+  if (producer.domain !== "" && !form) return false;
+  const own = new NodeView(graph, producer, inference);
+  const view = form ? own.as(form.op, inputOrder(form)) : own;
+  const { node } = view;
   const from = (index: number, at = axis - rank + (view.shape(index)?.length ?? 0)): boolean => {
     const input = node.inputs[index];
     const whole = input !== undefined && at >= 0 && view.shape(index)?.[at] === size;
@@ -48,6 +56,9 @@ export function keepsZero(
     case "Dropout":
     case "Cast":
     case "Expand":
+    case "QuantizeLinear":
+    case "DequantizeLinear":
+    case "DynamicQuantizeLinear":
       return from(0);
     case "Pow":
       return from(0) && (view.numbers(1)?.every((exponent) => exponent > 0) ?? false);

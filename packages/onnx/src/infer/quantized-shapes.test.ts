@@ -144,7 +144,12 @@ function build({ op, domain = "", shape, inputs, attributes = {} }: Case): Graph
   const values = inputs.map((operand, i) => {
     if (operand === undefined || typeof operand === "string") return operand && named[operand];
     const [dtype, own] = operand;
-    return to.constant(`c${i}`, dtype, own, new Array<number>(elementCount(own)).fill(1));
+    return to.constant(
+      `c${i}`,
+      dtype,
+      own,
+      Array.from({ length: elementCount(own) }, () => 1),
+    );
   });
   to.graph.addOutput(to.op(op, values, attributes, "node", domain));
   return to.graph;
@@ -156,7 +161,7 @@ describe("quantized operators give the type and the shape that onnxruntime gives
     async (_, each) => {
       const graph = build(each);
       const runner = await openRunner(writeModel(graph), { runtime: "node" });
-      const data = new Array<number>(elementCount(each.shape)).fill(1);
+      const data = Array.from({ length: elementCount(each.shape) }, () => 1);
       const [found] = Object.values(await runner.run({ x: { data, shape: each.shape } }));
       await runner.dispose();
       const inferred = inferShapes(graph, { dims: { batch: each.shape[0]! } }).types.get(graph.outputs[0]!);

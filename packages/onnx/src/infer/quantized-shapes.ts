@@ -32,7 +32,7 @@ function outputType(view: NodeView): DataType {
 const packedMatMul: ShapeRule = (view) => {
   const columns = intAttribute(view.node, "N", 0);
   const a = view.shape(0);
-  return [typed(view.dtype(0), columns > 0 ? a?.with(-1, columns) : undefined)];
+  return [typed(view.dtype(0), columns > 0 ? a && [...a.slice(0, -1), columns] : undefined)];
 };
 
 const gatherBlockQuantized: ShapeRule = (view) => {
@@ -41,7 +41,7 @@ const gatherBlockQuantized: ShapeRule = (view) => {
   const perByte = view.dtype(0) === "uint8" ? 8 / intAttribute(view.node, "bits", 4) : 1;
   if (!data || !indices) return [typed(view.dtype(2), undefined)];
   const axis = view.axis("gather_axis", 0, data.length);
-  const whole = data.with(-1, multiplyDims([data.at(-1), perByte]));
+  const whole = [...data.slice(0, -1), multiplyDims([data.at(-1), perByte])];
   return [typed(view.dtype(2), [...whole.slice(0, axis), ...indices, ...whole.slice(axis + 1)])];
 };
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { attentionNet, convNet, denseNet } from "../../test/models/quantizable.ts";
-import { quantizedForms } from "../../test/models/all-quantized-forms.ts";
+import { attentionNet, convNet, denseNet, rmsNet } from "../../test/models/quantizable.ts";
+import { type QuantizedForm, quantizedForms } from "../../test/models/all-quantized-forms.ts";
 import type { Graph } from "../graph/graph.ts";
 import { countCosts } from "../sites/count-costs.ts";
 import { findSites } from "../sites/find-sites.ts";
@@ -14,8 +14,13 @@ const networks: Readonly<Record<string, () => Graph>> = {
   "an MLP of Gemms": () => denseNet(1, 32, [64, 128, 5]),
   "an MLP of MatMuls": () => denseNet(2, 32, [64, 128, 5], 3),
   "a CNN": () => convNet(3),
+  "a normalised residual stream": () => rmsNet(6, 64, 128),
   "a transformer block": () => attentionNet(4, { width: 32, heads: 4, headDim: 16, neurons: 64 }),
 };
+
+/** A mean over channels is a float sum, which rounds otherwise with fewer of them: a step of the next quantization. */
+const limitOf = (network: string, { equal }: QuantizedForm): number =>
+  network === "a normalised residual stream" ? Math.max(equal, 0.02) : equal;
 
 const cases = Object.entries(networks).flatMap(([network, build]) =>
   Object.entries(quantizedForms)
@@ -44,7 +49,7 @@ function expectedGroups(float: readonly Site[], block: number | undefined): Reco
   );
 }
 
-describe.each(cases)("$network, $form", ({ build, quantized }) => {
+describe.each(cases)("$network, $form", ({ network, build, quantized }) => {
   test("computes what the float model computes, nearly, and has its sites", async () => {
     const float = build();
     const graph = await quantized.make(float);
@@ -69,7 +74,7 @@ describe.each(cases)("$network, $form", ({ build, quantized }) => {
     for (const plan of plans) {
       const { graph: pruned, report } = prune(graph, plan);
       const found = await verify(mask(graph, plan), pruned, { runtime: "node" });
-      expect(found.maxRelDiff).toBeLessThanOrEqual(quantized.equal);
+      expect(found.maxRelDiff).toBeLessThanOrEqual(limitOf(network, quantized));
       expect(found.acceptable).toBe(true);
       expect(report.keptBack).toEqual([]);
       expect(report.after.bytes).toBeLessThan(report.before.bytes);
@@ -94,7 +99,7 @@ describe.each(cases)("$network, $form", ({ build, quantized }) => {
     const plan = planFrom(findSites(graph), { keep: 0.5, biases: false });
     const { graph: pruned, report } = prune(graph, plan);
     const found = await verify(mask(graph, plan), pruned, { runtime: "node" });
-    expect(found.maxRelDiff).toBeLessThanOrEqual(quantized.equal);
+    expect(found.maxRelDiff).toBeLessThanOrEqual(limitOf(network, quantized));
     for (const { reason } of report.keptBack) expect(reason).not.toBe("");
   });
 });

@@ -6,10 +6,8 @@ import { fp4Levels, nf4Levels } from "./bnb4-levels.ts";
 import { type Quantization, type QuantizationNumbers, unpackRows } from "./quantization.ts";
 
 /**
- * What the codes of a constant mean, found from the nodes that read it; `undefined` for a constant that is not quantized, and
- * where scales or zero points are computed.
- *
- * Several readers give several meanings; the first counts (see `agrees`).
+ * What the codes of a constant mean, by the first of its readers that says it; `undefined` for a constant that is not quantized,
+ * and where scales or zero points are computed.
  */
 export function quantizationOf(graph: Graph, value: Value): Quantization | undefined {
   return quantizationsOf(graph, value)[0];

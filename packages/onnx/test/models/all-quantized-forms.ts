@@ -18,7 +18,7 @@ export interface QuantizedForm {
   readonly denseOnly?: true;
 }
 
-const int8 = { near: 0.03, equal: 0 };
+const int8 = { near: 0.05, equal: 0 };
 const dynamic = (options: Parameters<typeof dynamicInt8>[1]): QuantizedForm => ({
   ...int8,
   make: (float) => dynamicInt8(float, options),
@@ -89,15 +89,15 @@ export const quantizedForms: Readonly<Record<string, QuantizedForm>> = {
     denseOnly: true,
     make: (float) => dequantizedWeights(float, { type: "uint4", blockSize: 16 }),
   },
-  "MatMulNBits of 4 bits": packed(0.2, { bits: 4, blockSize: 16 }),
-  "MatMulNBits of 4 bits with zero points, scales and zero points in rows": packed(0.2, {
+  "MatMulNBits of 4 bits": packed(0.25, { bits: 4, blockSize: 16 }),
+  "MatMulNBits of 4 bits with zero points, scales and zero points in rows": packed(0.25, {
     bits: 4,
     blockSize: 32,
     zeroPoints: "packed",
     flat: false,
     bias: true,
   }),
-  "MatMulNBits of 4 bits with zero points between codes": packed(0.2, {
+  "MatMulNBits of 4 bits with zero points between codes": packed(0.25, {
     bits: 4,
     blockSize: 16,
     zeroPoints: "float",

@@ -63,3 +63,17 @@ export function attentionNet(seed: number, { width, heads, headDim, neurons }: A
   const hidden = net.op("Relu", [net.matmul("ffn/up", attended, [width, neurons])]);
   return net.output(net.op("Add", [attended, net.matmul("ffn/down", hidden, [neurons, width])]));
 }
+
+/** A residual stream that is divided by its root mean square before every layer that reads it. */
+export function rmsNet(seed: number, width: number, neurons: number): Graph {
+  const net = new GraphBuilder(seed, 21);
+  const rms = (name: string, x: Value): Value => {
+    const mean = net.op("ReduceMean", [net.op("Mul", [x, x]), net.integers("axes", [-1])]);
+    const root = net.op("Sqrt", [net.op("Add", [mean, net.weight(`${name}/epsilon`, [], 0, 1e-5)])]);
+    return net.op("Mul", [net.op("Div", [x, root]), net.weight(`${name}/gamma`, [width], 0.3, 1)]);
+  };
+  const x = net.matmul("embed", net.input("x", ["batch", 5, 16]), [16, width]);
+  const hidden = net.op("Relu", [net.matmul("up", rms("first", x), [width, neurons])]);
+  const stream = net.op("Add", [x, net.matmul("down", hidden, [neurons, width])]);
+  return net.output(net.matmul("head", rms("last", stream), [width, 4]));
+}

@@ -43,8 +43,8 @@ export function quantizeRuns(
   range: CodeRange,
   symmetric: boolean,
 ): Quantized {
-  const low = new Array<number>(runs).fill(0);
-  const high = new Array<number>(runs).fill(0);
+  const low = Array.from({ length: runs }, () => 0);
+  const high = Array.from({ length: runs }, () => 0);
   for (let i = 0; i < numbers.length; i++) {
     const run = runOf(i);
     low[run] = Math.min(low[run]!, numbers[i]!);

@@ -1,7 +1,7 @@
 import { randomGenerator } from "@dgate/core";
 import {
   type Attribute,
-  Graph,
+  type Graph,
   int,
   type Node,
   numbersOf,

@@ -1,7 +1,7 @@
 import {
   type Attribute,
   type DataType,
-  Graph,
+  type Graph,
   int,
   type Node,
   readNumbers,
@@ -283,7 +283,7 @@ function packedOperands(
 /** Codes of `rows` rows, the first in the low bits, each row padded to whole bytes. */
 function packedRows(codes: readonly number[], rows: number, width: number, bits: number): number[] {
   const bytes = Math.ceil((width * bits) / 8);
-  const packed = new Array<number>(rows * bytes).fill(0);
+  const packed = Array.from({ length: rows * bytes }, () => 0);
   codes.forEach((code, i) => {
     const at = (i % width) * bits;
     packed[Math.floor(i / width) * bytes + Math.floor(at / 8)]! += code * 2 ** (at % 8);
@@ -306,12 +306,12 @@ export function matMulBnb4(
     const rows = transposeTensor(asMatrix(layer));
     const numbers = readNumbers(rows);
     const [outputs, depth] = [rows.shape[0]!, rows.shape[1]!];
-    const largest = new Array<number>(Math.ceil(numbers.length / blockSize)).fill(0);
+    const largest = Array.from({ length: Math.ceil(numbers.length / blockSize) }, () => 0);
     numbers.forEach((number, i) => {
       const block = Math.floor(i / blockSize);
       largest[block] = Math.max(largest[block]!, Math.abs(number));
     });
-    const bytes = new Array<number>(Math.ceil(numbers.length / 2)).fill(0);
+    const bytes = Array.from({ length: Math.ceil(numbers.length / 2) }, () => 0);
     numbers.forEach((number, i) => {
       const level = number / (largest[Math.floor(i / blockSize)]! || 1);
       const code = levels.reduce(
