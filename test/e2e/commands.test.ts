@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { float, Graph, tensorOf, writeModel } from "@dgate/onnx";
+import { float, Graph, tensorOf, type Value, writeModel } from "@dgate/onnx";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { dgate } from "./dgate.ts";
 
@@ -110,6 +110,19 @@ describe("prune", () => {
 
   test.each([
     [["--sparsity", "0.5", "--keep", "0.5"], /one of --sparsity, --keep and --plan/],
+    [["--macs", "0.5", "--keep", "0.5"], /one of --sparsity, --keep and --plan, or a budget/],
+    [[], /one of --sparsity, --keep and --plan, or a budget/],
+    [["--macs", "0.01"], /mlp\.onnx: macs = 0\.01 cannot be reached: .* 0\.125 of the MACs stay/],
+    [["--macs", "1.5"], /--macs.*above 0 and of at most 1/],
+    [["--keep", "0.5", "--normalise", "max"], /normalise: "max" .* give scope: "global"/],
+    [["--keep", "0.5", "--align", "head=4"], /align: "head" is no kind of site/],
+    [["--keep", "0.5", "--align", "few"], /--align.*whole number/],
+    [
+      ["--macs", "0.5", "--dim", "sequence=4"],
+      /--dim sequence=4: no input has a dimension "sequence"; the open ones are batch/,
+    ],
+    [["--macs", "0.5", "--dim", "batch"], /--dim.*as in batch=1/],
+    [["--keep", "0.5", "--criterion", "gates"], /the model has no gates "hidden\.neurons\.gate\.1"/],
     [["--sparsity", "1"], /--sparsity.*below 1/],
     [["--keep", "0.5", "--sites", "heads"], /mlp\.onnx: --sites heads: no site is called "heads"/],
     [["--plan", "nowhere.json"], /nowhere\.json: cannot be read/],
@@ -120,6 +133,134 @@ describe("prune", () => {
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     await expect(readFile(out)).rejects.toThrow("ENOENT");
+  });
+});
+
+/** Two hidden layers of 12 and 20 neurons, the first of small weights. */
+function twoLayers(): Graph {
+  const graph = new Graph("deep");
+  const constant = (name: string, shape: number[], scale: number) =>
+    graph.addInitializer(
+      name,
+      tensorOf(
+        "float32",
+        shape,
+        Float32Array.from(
+          { length: shape.reduce((a, b) => a * b, 1) },
+          (_, i) => scale * Math.sin(1.3 * i + 1),
+        ),
+      ),
+    );
+  const dense = (name: string, x: Value, [inputs, outputs]: [number, number], scale: number) =>
+    graph.addNode({
+      op: "Add",
+      inputs: [
+        graph.addNode({ op: "MatMul", name, inputs: [x, constant(`${name}.w`, [inputs, outputs], scale)] })
+          .outputs[0]!,
+        constant(`${name}.b`, [outputs], scale),
+      ],
+    }).outputs[0]!;
+  const x = graph.addInput("x", { dtype: "float32", shape: ["batch", "tokens", 6] });
+  const a = graph.addNode({ op: "Relu", inputs: [dense("a", x, [6, 12], 0.01)] }).outputs[0]!;
+  const b = graph.addNode({ op: "Relu", inputs: [dense("b", a, [12, 20], 1)] }).outputs[0]!;
+  graph.addOutput(dense("head", b, [20, 3], 1));
+  return graph;
+}
+
+interface Pruned {
+  readonly before: { readonly macs: number };
+  readonly after: { readonly macs: number };
+  readonly target: Readonly<Record<string, number>>;
+  readonly reached: { readonly macs: number; readonly parameters: number; readonly bytes: number };
+  readonly removed: readonly { readonly site: string; readonly kept: number }[];
+  readonly maxAbsDiff: number;
+}
+
+const kept = ({ removed }: Pruned) => removed.map(({ site, kept: left }) => [site, left]);
+
+describe("budgets", () => {
+  test("a budget, an alignment and sizes are kept, and the document says what was asked and reached", async () => {
+    const deep = join(folder, "deep.onnx");
+    await writeFile(deep, writeModel(twoLayers()));
+    const pruneTo = async (out: string, ...args: string[]): Promise<Pruned> => {
+      const { code, stdout, stderr } = await dgate([
+        "prune",
+        deep,
+        "-o",
+        join(folder, out),
+        ...args,
+        "--json",
+      ]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      return JSON.parse(stdout) as Pruned;
+    };
+    const half = await pruneTo("half-macs.onnx", "--macs", "0.5", "--dim", "batch=2", "--dim", "tokens=5");
+    expect(half.before.macs).toBe(10 * (6 * 12 + 12 * 20 + 20 * 3));
+    expect(half.target).toEqual({ macs: 0.5 });
+    expect(half.reached.macs).toBe(half.after.macs / half.before.macs);
+    expect(half.reached.macs).toBeLessThanOrEqual(0.5);
+    expect(half.reached.macs).toBeGreaterThan(0.4);
+    expect(half.maxAbsDiff).toBeLessThan(1e-5);
+
+    const aligned = await pruneTo(
+      "aligned.onnx",
+      "--parameters",
+      "0.6",
+      "--bytes",
+      "0.7",
+      "--align",
+      "4",
+      "--criterion",
+      "l2-coupled",
+    );
+    expect(aligned.target).toEqual({ parameters: 0.6, bytes: 0.7 });
+    expect(aligned.reached.parameters).toBeLessThanOrEqual(0.6);
+    for (const { kept: left } of aligned.removed) expect(left % 4).toBe(0);
+
+    const raw = await pruneTo("raw.onnx", "--keep", "0.625", "--global", "--normalise", "none");
+    expect(kept(raw)).toEqual([
+      ["a.neurons", 1],
+      ["b.neurons", 19],
+    ]);
+    const uniform = await pruneTo("uniform.onnx", "--keep", "0.5");
+    expect(kept(uniform)).toEqual([
+      ["a.neurons", 6],
+      ["b.neurons", 10],
+    ]);
+    const bounded = await pruneTo(
+      "bounded.onnx",
+      "--keep",
+      "0.25",
+      "--max-sparsity",
+      "0.5",
+      "--minimum",
+      "8",
+    );
+    expect(kept(bounded)).toEqual([
+      ["a.neurons", 8],
+      ["b.neurons", 10],
+    ]);
+    const even = await pruneTo("even.onnx", "--macs", "0.5", "--no-global");
+    const [a, b] = kept(even).map(([, left]) => Number(left));
+    expect(Math.abs(a! / 12 - b! / 20)).toBeLessThan(1 / 12);
+  });
+
+  test("inspect, verify and bench take sizes of open dimensions", async () => {
+    const deep = join(folder, "deep2.onnx");
+    await writeFile(deep, writeModel(twoLayers()));
+    const one = await dgate(["inspect", deep, "--json"]);
+    expect(json(one.stdout)).toMatchObject({ macs: 372, dims: {}, assumed: ["batch", "tokens"] });
+    const many = await dgate(["inspect", deep, "--dim", "tokens=7", "--json"]);
+    expect(json(many.stdout)).toMatchObject({ macs: 7 * 372, dims: { tokens: 7 }, assumed: ["batch"] });
+    expect((await dgate(["inspect", deep])).stdout).toContain("372 MACs (batch = 1, tokens = 1)");
+    const wrong = await dgate(["inspect", deep, "--dim", "token=7"]);
+    expect(wrong).toMatchObject({ code: 2, stdout: "" });
+    expect(wrong.stderr).toMatch(
+      /^dgate: .*no input has a dimension "token"; the open ones are batch, tokens\.\n$/,
+    );
+    expect((await dgate(["verify", deep, deep, "--dim", "tokens=3"])).code).toBe(0);
+    const timed = await dgate(["bench", deep, deep, "--rounds", "5", "--dim", "tokens=3", "--json"]);
+    expect(json(timed.stdout)).toMatchObject({ dims: { tokens: 3 }, batch: 32 });
   });
 });
 

@@ -36,14 +36,16 @@ export { type AttentionLayer, findAttention } from "./sites/attention.ts";
 export { findSites } from "./sites/find-sites.ts";
 export type { CoupledRole, CoupledSlice, Site, SiteKind } from "./sites/site.ts";
 export { fingerprint, mask } from "./prune/mask.ts";
-export { planFrom, type PlanOptions } from "./prune/plan-from.ts";
+export { planFrom } from "./prune/plan-from.ts";
+export type { Normalisation, PlanCriterion, PlanOptions } from "./prune/plan-options.ts";
+export { costOfPlan, type PlanCostOptions } from "./prune/plan-cost.ts";
 export {
   type KeptInput,
-  type ModelSize,
   prune,
   type PruneOptions,
   type PruneReport,
 } from "./prune/prune.ts";
+export type { ModelSize } from "./prune/model-size.ts";
 export type { InputMode } from "./prune/cut.ts";
 export type { KeptBack } from "./prune/decide.ts";
 export type { AxisCut } from "./prune/axis-cuts.ts";

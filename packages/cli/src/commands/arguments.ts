@@ -47,3 +47,22 @@ export function listOf<T extends string>(known: readonly T[]): (text: string) =>
       throw new InvalidArgumentError(`"${part}" is none of ${known.join(", ")}.`);
     });
 }
+
+/** Gathers `--dim batch=1 --dim sequence=128` into sizes by name. */
+export function namedSize(
+  text: string,
+  before: Readonly<Record<string, number>> = {},
+): Readonly<Record<string, number>> {
+  const at = text.lastIndexOf("=");
+  const [name, size] = [text.slice(0, Math.max(0, at)).trim(), text.slice(at + 1)];
+  if (name === "") throw new InvalidArgumentError("Give a dimension and its size, as in batch=1.");
+  return { ...before, [name]: wholeNumber(1, 1_000_000_000)(size) };
+}
+
+/** `8`, or `filters=16,neurons=4`: one number for all, or numbers by name. */
+export function numberOrNamed(text: string): number | Readonly<Record<string, number>> {
+  if (!text.includes("=")) return wholeNumber(1)(text);
+  return text
+    .split(",")
+    .reduce<Readonly<Record<string, number>>>((named, part) => namedSize(part, named), {});
+}

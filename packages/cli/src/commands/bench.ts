@@ -3,11 +3,12 @@ import { type Graph, openRunner, type Runner } from "@dgate/onnx";
 import { type Command, Option } from "commander";
 import { type Context, printResult } from "../io/context.ts";
 import { type Timed, timeInterleaved } from "../train/latency.ts";
-import { wholeNumber } from "./arguments.ts";
-import { checkSameInputs, openModel } from "./model-file.ts";
+import { namedSize, wholeNumber } from "./arguments.ts";
+import { checkDims, checkSameInputs, openModel } from "./model-file.ts";
 
 interface BenchFlags {
   readonly batch: number;
+  readonly dim?: Readonly<Record<string, number>>;
   readonly rounds: number;
   readonly runtime: "web" | "node";
   readonly seed: number;
@@ -23,6 +24,7 @@ export function addBench(program: Command, context: Context): void {
     .description("latency side by side on the same inputs: interleaved runs, medians and ratios")
     .argument("<models...>", "ONNX files that take the same inputs")
     .option("--batch <n>", "size of open dimensions", wholeNumber(1, 100_000), 32)
+    .option("--dim <name=size>", "size of one open dimension; may be repeated", namedSize)
     .option("--rounds <n>", "most runs of each model", wholeNumber(1, 1_000_000), 200)
     .option("--seed <n>", "of the inputs", wholeNumber(0), 1)
     .addOption(
@@ -50,7 +52,7 @@ export function addBench(program: Command, context: Context): void {
 
 async function bench(
   paths: readonly string[],
-  { batch, rounds, runtime, seed }: BenchFlags,
+  { batch, dim: dims = {}, rounds, runtime, seed }: BenchFlags,
   { signal }: Context,
 ) {
   const runners: Runner[] = [];
@@ -58,7 +60,9 @@ async function bench(
     const files = [];
     for (const path of paths) files.push(await openModel(path));
     for (const file of files) checkSameInputs("bench", files[0]!, file);
-    const feeds = randomFeeds(files[0]!.graph, batch, seed);
+    checkDims(files[0]!, dims);
+    const sizeOf = (dim = ""): number => (Object.hasOwn(dims, dim) ? dims[dim]! : batch);
+    const feeds = randomFeeds(files[0]!.graph, sizeOf, seed);
     for (const { bytes } of files) runners.push(await openRunner(bytes, { runtime }));
     const figures = await timeInterleaved(
       runners.map((runner) => ({ runner, feeds })),
@@ -66,18 +70,18 @@ async function bench(
     );
     const models = figures.map(({ medianMs, p95Ms }, i) => ({ path: paths[i]!, medianMs, p95Ms }));
     const speedup = Math.round((100 * models[0]!.medianMs) / models.at(-1)!.medianMs) / 100;
-    return { models, speedup, runtime, batch };
+    return { models, speedup, runtime, batch, dims };
   } finally {
     for (const runner of runners) await runner.dispose();
   }
 }
 
 /** Standard normal numbers for floats, zeros and ones for whole numbers and booleans, which any table or mask takes. */
-function randomFeeds(graph: Graph, batch: number, seed: number): Feeds {
+function randomFeeds(graph: Graph, sizeOf: (dim: string | undefined) => number, seed: number): Feeds {
   const random = randomGenerator(seed);
   const feeds: Record<string, Feeds[string]> = {};
   for (const { name, type } of graph.requiredInputs) {
-    const shape = type?.shape?.map((dim) => (typeof dim === "number" ? dim : batch));
+    const shape = type?.shape?.map((dim) => (typeof dim === "number" ? dim : sizeOf(dim)));
     if (!type || !shape) {
       throw new DgateError(
         "UNSUPPORTED",

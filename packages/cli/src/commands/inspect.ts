@@ -2,14 +2,18 @@ import { formatTable } from "@dgate/core";
 import { countCosts, findSites } from "@dgate/onnx";
 import type { Command } from "commander";
 import { type Context, printResult } from "../io/context.ts";
-import { openModel } from "./model-file.ts";
+import { namedSize } from "./arguments.ts";
+import { checkDims, openModel } from "./model-file.ts";
 
 /** What `dgate inspect --json` prints. */
 interface InspectDocument {
   readonly path: string;
   readonly parameters: number;
-  /** Multiply–adds of one forward pass; open dimensions count as 1. */
+  /** Multiply–adds of one forward pass; open dimensions that `dims` gives no size count as 1. */
   readonly macs: number;
+  readonly dims: Readonly<Record<string, number>>;
+  /** Open dimensions that were counted as 1. */
+  readonly assumed: readonly string[];
   readonly bytes: number;
   readonly operators: Readonly<Record<string, number>>;
   readonly sites: readonly SiteEntry[];
@@ -38,30 +42,40 @@ export function addInspect(program: Command, context: Context): void {
     .command("inspect")
     .description("parameters, MACs, bytes, operators, sites and their groups of an ONNX model")
     .argument("<model>", "ONNX file")
+    .option("--dim <name=size>", "size of an open dimension, for the MACs; may be repeated", namedSize)
     .option("--json", "print one JSON document on stdout", false)
-    .action(async (path: string, { json }: { json: boolean }) => {
-      const document = await inspect(path);
+    .action(async (path: string, { json, dim = {} }: InspectFlags) => {
+      const document = await inspect(path, dim);
       printResult(context, json, document, describe(document));
     });
 }
 
-async function inspect(path: string): Promise<InspectDocument> {
-  const { graph, bytes } = await openModel(path);
-  const { parameters, macs } = countCosts(graph);
+interface InspectFlags {
+  readonly json: boolean;
+  readonly dim?: Readonly<Record<string, number>>;
+}
+
+async function inspect(path: string, dims: Readonly<Record<string, number>>): Promise<InspectDocument> {
+  const file = await openModel(path);
+  const { graph, bytes } = file;
+  checkDims(file, dims);
+  const { parameters, macs, assumed } = countCosts(graph, dims);
   const operators: Record<string, number> = {};
   for (const { op } of graph.nodes()) operators[op] = (operators[op] ?? 0) + 1;
   const sites = findSites(graph).map(({ name, kind, groups, prunable }): SiteEntry => {
     const reason = prunable === true ? null : prunable;
     return { name, kind, groups, prunable: reason === null, reason };
   });
-  return { path, parameters, macs, bytes: bytes.length, operators, sites, attention: [] };
+  return { path, parameters, macs, dims, assumed, bytes: bytes.length, operators, sites, attention: [] };
 }
 
-function describe({ path, parameters, macs, bytes, operators, sites }: InspectDocument): string {
+function describe(document: InspectDocument): string {
+  const { path, parameters, macs, assumed, bytes, operators, sites } = document;
   const byCount = Object.entries(operators).sort(([, a], [, b]) => b - a);
   const rows = sites.map(({ name, kind, groups, reason }) => [name, kind, groups, reason ?? "yes"]);
+  const note = assumed.length > 0 ? ` (${assumed.map((name) => `${name} = 1`).join(", ")})` : "";
   return [
-    `${path}: ${parameters.toLocaleString("en")} parameters, ${macs.toLocaleString("en")} MACs, ${bytes.toLocaleString("en")} bytes`,
+    `${path}: ${parameters.toLocaleString("en")} parameters, ${macs.toLocaleString("en")} MACs${note}, ${bytes.toLocaleString("en")} bytes`,
     `operators: ${byCount.map(([op, count]) => `${count} ${op}`).join(", ")}`,
     "",
     sites.length > 0 ? formatTable(["site", "kind", "groups", "prunable"], rows) : "no sites",

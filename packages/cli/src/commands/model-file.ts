@@ -43,6 +43,25 @@ export function checkSameInputs(command: string, first: ModelFile, second: Model
   );
 }
 
+/**
+ * Refuses sizes for dimensions that no input of a model has.
+ *
+ * @throws DgateError `OPTION` naming the file and the dimensions that it has
+ */
+export function checkDims({ path, graph }: ModelFile, dims: Readonly<Record<string, number>>): void {
+  const known = new Set(
+    graph.requiredInputs.flatMap(({ type }) =>
+      (type?.shape ?? []).flatMap((dim) => (typeof dim === "string" ? [dim, ...dim.split(" + ")] : [])),
+    ),
+  );
+  const wrong = Object.keys(dims).find((name) => !known.has(name));
+  if (wrong === undefined) return;
+  throw new DgateError(
+    "OPTION",
+    `${path}: --dim ${wrong}=${dims[wrong]}: no input has a dimension "${wrong}"; the open ones are ${[...known].join(", ") || "none"}.`,
+  );
+}
+
 const open = (dim: unknown): boolean => typeof dim !== "number";
 
 function sameType({ type: a }: Value, { type: b }: Value): boolean {

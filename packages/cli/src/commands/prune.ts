@@ -1,50 +1,34 @@
 import { basename, dirname } from "node:path";
-import { DgateError, formatTable, parsePlan, printPlan, type PrunePlan } from "@dgate/core";
-import { findSites, mask, planFrom, prune, verify, writeModel } from "@dgate/onnx";
-import { type Command, Option } from "commander";
+import { DgateError, formatTable, printPlan } from "@dgate/core";
+import { mask, type ModelSize, prune, verify, writeModel } from "@dgate/onnx";
+import type { Command } from "commander";
 import { type Context, printResult } from "../io/context.ts";
-import { prepareOutputs, readWhole, writeWhole } from "../io/files.ts";
-import { realNumber, wholeNumber } from "./arguments.ts";
-import { type ModelFile, openModel } from "./model-file.ts";
+import { prepareOutputs, writeWhole } from "../io/files.ts";
+import { checkDims, openModel } from "./model-file.ts";
+import { addPlanOptions, type PlanFlags, planOf, targetOf } from "./plan-request.ts";
 import { describeRecovery, recoverPruned } from "./recover-pruned.ts";
 
-interface PruneFlags {
+interface PruneFlags extends PlanFlags {
   readonly out: string;
-  readonly sparsity?: number;
-  readonly keep?: number;
-  readonly plan?: string;
   readonly writePlan?: string;
-  readonly criterion: "l2" | "random";
-  readonly sites?: string[];
   readonly calibrate?: string;
-  readonly seed: number;
   readonly force: boolean;
   readonly json: boolean;
 }
 
 /** `dgate prune MODEL -o OUT`. */
 export function addPrune(program: Command, context: Context): void {
-  const part = realNumber({ least: 0, below: 1 });
-  program
+  const command = program
     .command("prune")
     .description("remove groups of an ONNX model for real; written only if it equals the masked model")
     .argument("<model>", "ONNX file")
-    .requiredOption("-o, --out <file>", "where to write the pruned model")
-    .option("--sparsity <s>", "fraction of the groups of each site that goes", part)
-    .option("--keep <k>", "fraction of the groups of each site that stays", realNumber({ above: 0, most: 1 }))
-    .option("--plan <file>", "JSON plan of what stays")
+    .requiredOption("-o, --out <file>", "where to write the pruned model");
+  addPlanOptions(command)
     .option("--write-plan <file>", "also write the plan that was carried out")
-    .addOption(new Option("--criterion <name>", "which groups stay").choices(["l2", "random"]).default("l2"))
-    .option(
-      "--sites <names>",
-      "sites to prune, by name or kind, parted by commas (default: all but inputs)",
-      (text: string) => text.split(","),
-    )
     .option(
       "--calibrate <file>",
       "safetensors file of inputs: fit the surviving weights on them, without labels",
     )
-    .option("--seed <n>", "of --criterion random and of the inputs of the proof", wholeNumber(0), 1)
     .option("--force", "overwrite existing files", false)
     .option("--json", "print one JSON document on stdout", false)
     .action(async (path: string, flags: PruneFlags) => {
@@ -56,17 +40,17 @@ export function addPrune(program: Command, context: Context): void {
 type PruneDocument = Awaited<ReturnType<typeof pruneFile>>;
 
 async function pruneFile(path: string, flags: PruneFlags, context: Context) {
-  const { out, writePlan, seed, force } = flags;
-  if ([flags.sparsity, flags.keep, flags.plan].filter((value) => value !== undefined).length !== 1) {
-    throw new DgateError("OPTION", "prune: give one of --sparsity, --keep and --plan.");
-  }
+  const { out, writePlan, seed, force, dim: dims = {} } = flags;
+  const target = targetOf(flags);
   for (const file of [out, writePlan]) if (file) await prepareOutputs(dirname(file), [basename(file)], force);
   const { graph, bytes } = await openModel(path);
+  checkDims({ path, graph, bytes }, dims);
   const plan = await planOf({ path, graph, bytes }, flags);
-  const { graph: pruned, report } = prune(graph, plan);
+  const { graph: pruned, report } = prune(graph, plan, { dims });
   const { maxAbsDiff, acceptable, quantized } = await verify(mask(graph, plan), pruned, {
     runtime: "web",
     seed,
+    dims,
   });
   if (!acceptable) {
     throw new DgateError(
@@ -77,13 +61,15 @@ async function pruneFile(path: string, flags: PruneFlags, context: Context) {
   const recovered =
     flags.calibrate === undefined
       ? undefined
-      : await recoverPruned(flags.calibrate, graph, { graph: pruned, report }, context);
+      : await recoverPruned(flags.calibrate, graph, { graph: pruned, report }, context, dims);
   const file = writeModel(recovered?.graph ?? pruned);
   await writeWhole(out, file);
   if (writePlan) await writeWhole(writePlan, `${printPlan(plan)}\n`);
   return {
     before: { ...report.before, bytes: bytes.length },
     after: { ...report.after, ...recovered?.size, bytes: file.length },
+    target,
+    reached: fractions(report.before, { ...report.after, ...recovered?.size }),
     removed: report.removed,
     keptBack: report.keptBack,
     inputs: report.inputs,
@@ -94,36 +80,13 @@ async function pruneFile(path: string, flags: PruneFlags, context: Context) {
   };
 }
 
-async function planOf({ path, graph }: ModelFile, flags: PruneFlags): Promise<PrunePlan> {
-  if (flags.plan !== undefined) return readPlan(flags.plan);
-  const { sparsity, keep, criterion, seed, sites } = flags;
-  try {
-    return planFrom(findSites(graph), {
-      criterion,
-      seed,
-      ...(keep === undefined ? { sparsity: sparsity ?? 0 } : { keep }),
-      ...(sites ? { sites } : {}),
-    });
-  } catch (error) {
-    if (!(error instanceof DgateError)) throw error;
-    const place = sites ? `${path}: --sites ${sites.join(",")}` : path;
-    throw new DgateError(error.code, `${place}: ${error.message.replace(/^plan: /, "")}`, { cause: error });
-  }
+/** What is left of each cost, as the budgets count it: bytes are those of the weights, not of the file. */
+function fractions(before: ModelSize, after: ModelSize) {
+  const part = (name: keyof ModelSize): number => (before[name] === 0 ? 1 : after[name] / before[name]);
+  return { macs: part("macs"), parameters: part("parameters"), bytes: part("bytes") };
 }
 
-async function readPlan(path: string): Promise<PrunePlan> {
-  const text = new TextDecoder().decode(await readWhole(path));
-  try {
-    return parsePlan(text);
-  } catch (error) {
-    if (!(error instanceof DgateError)) throw error;
-    throw new DgateError(
-      error.code,
-      `${path}: not a plan: ${error.message.replace(/^plan: |\.$/g, "")}; make one with dgate prune --write-plan.`,
-      { cause: error },
-    );
-  }
-}
+const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
 
 const sizeRow = (name: string, { parameters, macs, bytes }: PruneDocument["after"]): string[] => [
   name,
@@ -131,9 +94,16 @@ const sizeRow = (name: string, { parameters, macs, bytes }: PruneDocument["after
 ];
 
 function describe(document: PruneDocument): string {
-  const { before, after, removed, keptBack, maxAbsDiff, quantized, recovery, files } = document;
+  const { before, after, reached, removed, keptBack, maxAbsDiff, quantized, recovery, files } = document;
   const lines = [
-    formatTable(["", "parameters", "MACs", "bytes"], [sizeRow("before", before), sizeRow("after", after)]),
+    formatTable(
+      ["", "parameters", "MACs", "bytes"],
+      [
+        sizeRow("before", before),
+        sizeRow("after", after),
+        ["left", percent(reached.parameters), percent(reached.macs), percent(after.bytes / before.bytes)],
+      ],
+    ),
     "",
     formatTable(
       ["site", "groups", "kept"],

@@ -17,6 +17,7 @@ export async function recoverPruned(
   dense: Graph,
   pruned: Pruned,
   { progress, signal }: Context,
+  dims: Readonly<Record<string, number>>,
 ): Promise<Recovered> {
   const { batches, validation, left } = await readCalibration(path, dense);
   if (left > 0) progress.line(`${path}: the last ${left} rows fill no batch and are not used`);
@@ -27,7 +28,7 @@ export async function recoverPruned(
     onProgress: ({ phase, done, total }) =>
       progress.bar(phase === "compare" ? 1 : done / total, `recovering layer ${done + 1} of ${total}`),
   });
-  const { parameters, macs } = countCosts(graph);
+  const { parameters, macs } = countCosts(graph, dims);
   return { graph, size: { parameters, macs }, recovery: report };
 }
 

@@ -2,13 +2,14 @@ import { DgateError } from "@dgate/core";
 import { verify } from "@dgate/onnx";
 import { type Command, Option } from "commander";
 import { type Context, printResult } from "../io/context.ts";
-import { realNumber, wholeNumber } from "./arguments.ts";
-import { checkSameInputs, openModel } from "./model-file.ts";
+import { namedSize, realNumber, wholeNumber } from "./arguments.ts";
+import { checkDims, checkSameInputs, openModel } from "./model-file.ts";
 
 interface VerifyFlags {
   readonly tolerance: number;
   readonly runs: number;
   readonly seed: number;
+  readonly dim?: Readonly<Record<string, number>>;
   readonly runtime: "web" | "node";
   readonly json: boolean;
 }
@@ -28,14 +29,23 @@ export function addVerify(program: Command, context: Context): void {
     )
     .option("--runs <n>", "random inputs", wholeNumber(1, 10_000), 10)
     .option("--seed <n>", "of the inputs", wholeNumber(0), 1)
+    .option(
+      "--dim <name=size>",
+      "size of an open dimension (default: 1, 2, 3 in turn); may be repeated",
+      namedSize,
+    )
     .addOption(
       new Option("--runtime <name>", "onnxruntime to run in").choices(["web", "node"]).default("web"),
     )
     .option("--json", "print one JSON document on stdout", false)
-    .action(async (a: string, b: string, { json, ...options }: VerifyFlags) => {
+    .action(async (a: string, b: string, { json, dim: dims = {}, ...options }: VerifyFlags) => {
       const [first, second] = [await openModel(a), await openModel(b)];
       checkSameInputs("verify", first, second);
-      const { maxAbsDiff, maxRelDiff, output, equal } = await verify(first.bytes, second.bytes, options);
+      checkDims(first, dims);
+      const { maxAbsDiff, maxRelDiff, output, equal } = await verify(first.bytes, second.bytes, {
+        ...options,
+        dims,
+      });
       const document = {
         maxAbsDiff,
         maxRelDiff,

@@ -172,16 +172,32 @@ function cutPacked(
 const changed = (spaces: readonly Space[], removal: Removal): boolean =>
   spaces.some((space) => space.size !== undefined && cutSize(space, removal) !== space.size);
 
-/** Rewrites the sizes that changed; in a constant list 0 (copy) and −1 (infer) stay. */
+/** Rewrites the sizes that changed. */
 function cutShapeOperand(
+  coupling: Coupling,
+  use: Extract<SizeUse, { kind: "shape" }>,
+  removal: Removal,
+): void {
+  const sizes = cutShape(coupling, use, removal);
+  if (!sizes) return;
+  const numbers = sizes.filter((size) => typeof size === "number");
+  if (numbers.length === sizes.length) replaceOperand(coupling, use.node, use.input, numbers);
+  else coupling.graph.setInput(use.node, use.input, emitSizes(coupling, sizes));
+}
+
+/**
+ * The sizes that an operand lists after a cut, names where they have to be computed; in a constant list 0 (copy) and −1 (infer)
+ * stay. `undefined` if the operand stays as it is.
+ */
+export function cutShape(
   coupling: Coupling,
   { node, input, spaces }: Extract<SizeUse, { kind: "shape" }>,
   removal: Removal,
-): void {
+): readonly Dim[] | undefined {
   const operand = node.inputs[input]!;
   const dims = spaces.map((space) => cutDim(space, removal));
   const same = dims.every((dim, axis) => dim === (spaces[axis]!.size ?? spaces[axis]!.symbol));
-  if (same && (operand.data || !readsCutSizes(coupling, operand, removal))) return;
+  if (same && (operand.data || !readsCutSizes(coupling, operand, removal))) return undefined;
   const old = operand.data && readNumbers(operand.data);
   const source = coupling.axesOf(node.inputs[0]!);
   const copies = node.op === "Reshape" && source;
@@ -191,24 +207,10 @@ function cutShapeOperand(
     if (copied && (old ? old[axis] === 0 : typeof dim !== "number")) return 0;
     return dim ?? old?.[axis];
   });
-  const open = sizes.filter((size) => typeof size !== "number");
-  if (open.length === 0)
-    return replaceOperand(
-      coupling,
-      node,
-      input,
-      sizes.filter((size) => typeof size === "number"),
-    );
   // A size of zero at run time leaves −1 undecided, so it takes the place of a size only where no other is open.
-  if (node.op === "Reshape" && open.length === 1 && !sizes.includes(-1) && !sizes.includes(0)) {
-    return replaceOperand(
-      coupling,
-      node,
-      input,
-      sizes.map((size) => (typeof size === "number" ? size : -1)),
-    );
-  }
-  coupling.graph.setInput(node, input, emitSizes(coupling, sizes));
+  const open = sizes.filter((size) => typeof size !== "number");
+  const infers = node.op === "Reshape" && open.length === 1 && !sizes.includes(-1) && !sizes.includes(0);
+  return infers ? sizes.map((size) => (typeof size === "number" ? size : -1)) : sizes;
 }
 
 /** Whether a computed list of sizes reads the size of an axis that is cut. */
@@ -222,10 +224,13 @@ function readsCutSizes({ graph, axesOf }: Coupling, operand: Value, removal: Rem
     if (!producer) continue;
     if (producer.op !== "Shape" && producer.op !== "Size")
       open.push(...producer.inputs.filter((each) => each !== undefined));
-    else if (axesOf(producer.inputs[0]!)?.some((space) => keptIndices(space, removal))) return true;
+    else if (axesOf(producer.inputs[0]!)?.some((space) => isCut(space, removal))) return true;
   }
   return false;
 }
+
+const isCut = (space: Space, removal: Removal): boolean =>
+  space.leaves().some((leaf) => (removal.get(leaf)?.size ?? 0) > 0);
 
 function cutSplit(
   coupling: Coupling,

@@ -28,6 +28,33 @@ export function emitSizes(coupling: Coupling, dims: readonly Dim[]): Value {
   }).outputs[0]!;
 }
 
+/**
+ * The constants that `emitSizes` would make: their lengths, and for those that it makes once per graph what they are for.
+ */
+export function emittedLists(
+  { symbols }: Coupling,
+  dims: readonly Dim[],
+): readonly { readonly length: number; readonly key?: string }[] {
+  let run = 0;
+  return dims.flatMap((dim, i) => {
+    if (typeof dim === "number") {
+      run += 1;
+      if (typeof dims[i + 1] === "number") return [];
+      const length = run;
+      run = 0;
+      return [{ length }];
+    }
+    const terms = [...((typeof dim === "string" ? parse(dim) : undefined) ?? [])];
+    return terms.flatMap(([key, coefficient]) => {
+      const axes = namesOf(key).map((name) => {
+        const source = symbols.get(name);
+        return { length: 1, key: `${source?.axis} ${source?.input.name}` };
+      });
+      return coefficient === 1 && axes.length > 0 ? axes : [...axes, { length: 1 }];
+    });
+  });
+}
+
 function emitSize(coupling: Coupling, dim: Dim): Value {
   const { graph, symbols } = coupling;
   const polynomial = typeof dim === "string" ? parse(dim) : undefined;

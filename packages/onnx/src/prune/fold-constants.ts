@@ -3,6 +3,7 @@ import type { Contraction } from "../coupling/axis-context.ts";
 import type { Space } from "../coupling/space.ts";
 import { float } from "../graph/attribute.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
+import type { DataType } from "../graph/tensor.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { floatAttribute } from "../ops/attributes.ts";
 import { biasInput, biasOf, isGemm } from "./contraction-constants.ts";
@@ -23,16 +24,48 @@ export function foldRemovedConstants(constants: SliceSource, removal: Removal): 
   let edits = 0;
   for (const contraction of constants.coupling.contractions) {
     const delta = removedSum(contraction, constants, removal);
-    if (!delta?.sums.some((sum) => sum !== 0)) continue;
+    if (!delta) continue;
     addToBias(constants, contraction.node, delta);
     edits += 1;
   }
   return edits;
 }
 
+/** Where the constants that a layer's removed channels emit go: a list of one number per output channel. */
+export interface Fold {
+  /** Takes the list: the layer itself (as its bias), the bias Add after it, or `undefined`: an Add is made. */
+  readonly taker: { readonly node: Node; readonly input: number } | undefined;
+  /** The layer. */
+  readonly node: Node;
+  readonly dtype: DataType;
+  /** Output channels. */
+  readonly space: Space;
+}
+
+/** What `foldRemovedConstants` would write, without writing it. */
+export function plannedFolds(constants: SliceSource, removal: Removal): Fold[] {
+  return constants.coupling.contractions.flatMap((contraction) => {
+    const delta = removedSum(contraction, constants, removal);
+    return delta ? [foldOf(constants, contraction.node, delta)] : [];
+  });
+}
+
+function foldOf(constants: SliceSource, node: Node, { weights, sums }: Delta): Fold {
+  const { axesOf, graph, inference } = constants.coupling;
+  const output = node.outputs[0]!;
+  const space = axesOf(outputValue(node, weights)!)![weights.outputAxis]!;
+  if (ownBias(constants, node, weights)) {
+    const { dtype } = inference.types.get(node.inputs[1]!)!;
+    return { node, taker: { node, input: 2 }, dtype, space };
+  }
+  const { dtype } = inference.types.get(output)!;
+  const following = followingBias(graph, output, sums.length);
+  return { node, taker: following && { node: following.add, input: following.index }, dtype, space };
+}
+
 interface Delta {
   readonly weights: DenseWeights;
-  /** What to add to each output channel. */
+  /** What to add to each output channel; not all of them zero. */
   readonly sums: Float64Array;
 }
 
@@ -58,14 +91,19 @@ function removedSum(
     const [from, to] = outputsOf(weights, k);
     for (let j = from; j < to; j++) sums[j]! += constant * weights.total(k, j);
   }
-  return { weights, sums };
+  return sums.some((sum) => sum !== 0) ? { weights, sums } : undefined;
+}
+
+/** The bias that a layer has as its own input (zeros where that is free); `undefined` if it cannot take one. */
+function ownBias(constants: SliceSource, node: Node, { outputs }: DenseWeights): Float64Array | undefined {
+  return biasInput(node) === 2 ? biasOf(new SliceContext(node, constants), outputs) : undefined;
 }
 
 function addToBias(constants: SliceSource, node: Node, { weights, sums }: Delta): void {
   const { coupling } = constants;
   const space = coupling.axesOf(outputValue(node, weights)!)![weights.outputAxis]!;
   const dtype = coupling.inference.types.get(node.inputs[1]!)!.dtype;
-  const bias = biasInput(node) === 2 ? biasOf(new SliceContext(node, constants), weights.outputs) : undefined;
+  const bias = ownBias(constants, node, weights);
   if (!bias) return addAfter(coupling, node, sums, space);
   const folded = tensorOf(
     dtype,

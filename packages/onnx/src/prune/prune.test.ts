@@ -416,7 +416,7 @@ describe("plans", () => {
 
   test("options out of range, unknown sites and sites that cannot be pruned are refused with the reason", () => {
     const sites = findSites(mlp("Relu"));
-    expect(() => planFrom(sites, {})).toThrow(/give either keep or sparsity/);
+    expect(() => planFrom(sites, {})).toThrow(/give one of keep, sparsity, kept/);
     expect(() => planFrom(sites, { sparsity: 1 })).toThrow(/keep must be above 0/);
     expect(() => planFrom(sites, { keep: Number.NaN })).toThrow(/keep must be above 0/);
     expect(() => planFrom(sites, { keep: 0.5, sites: ["heads"] })).toThrow(

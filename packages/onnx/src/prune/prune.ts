@@ -1,26 +1,17 @@
 import type { PlannedAxis, PrunePlan } from "@dgate/core";
-import { analyseCoupling, keptIndices, nodeName, type Coupling, type Removal } from "../coupling/analyse.ts";
+import { keptIndices, nodeName, type Coupling, type Removal } from "../coupling/analyse.ts";
 import type { Graph } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { countCosts } from "../sites/count-costs.ts";
 import { type AxisCut, axisCuts } from "./axis-cuts.ts";
 import { cut, type InputMode, type PortCut } from "./cut.ts";
 import { removeDeadCode } from "./dead-code.ts";
-import { decideRemoval, type KeptBack } from "./decide.ts";
-import { dropConstantBranches } from "./drop-constant-branches.ts";
-import { dropFullGathers, type FeatureGather, insertFeatureGathers } from "./feature-inputs.ts";
+import type { KeptBack } from "./decide.ts";
+import { dropFullGathers, type FeatureGather } from "./feature-inputs.ts";
 import { foldRemovedConstants } from "./fold-constants.ts";
-import { maskInPlace } from "./mask.ts";
+import type { ModelSize } from "./model-size.ts";
 import { denormalise, normalise } from "./normalise.ts";
-import { sliceConstants } from "./slice-constants.ts";
-
-/** Size of a model. */
-export interface ModelSize {
-  readonly parameters: number;
-  readonly macs: number;
-  /** Bytes of all constants. */
-  readonly bytes: number;
-}
+import { prepare } from "./prepare.ts";
 
 /** Which features of a model input are still read. */
 export interface KeptInput {
@@ -75,13 +66,7 @@ export function prune(
   { inputs = "gather", dims = {} }: PruneOptions = {},
 ): { graph: Graph; report: PruneReport } {
   const before = normalise(graph);
-  const work = before.clone();
-  maskInPlace(work, plan);
-  if (plan.axes.some(({ kept }) => kept.length === 0)) dropConstantBranches(work);
-  const gathers = inputs === "gather" ? insertFeatureGathers(work, plan) : [];
-  const coupling = analyseCoupling(work);
-  const constants = sliceConstants(coupling);
-  const { removal, keptBack } = decideRemoval(plan, constants);
+  const { work, gathers, coupling, constants, removal, keptBack } = prepare(before, plan, inputs);
   const removed = plan.axes.map((planned) => {
     return { site: planned.site, groups: planned.size, kept: groupsLeft(coupling, removal, planned) };
   });

@@ -3,6 +3,7 @@ import type { Space } from "../coupling/space.ts";
 import type { Value } from "../graph/graph.ts";
 import type { DataType } from "../graph/tensor.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { viewNumbers } from "../io/view-numbers.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { fixedData } from "./normalise.ts";
 import { isNumeric, SliceContext, type SliceConstants, type SliceSource } from "./slice-context.ts";
@@ -42,7 +43,7 @@ export function sliceConstants(coupling: Coupling): SliceSource {
     const size = type?.shape?.[axis];
     if (typeof size !== "number" || size > maxAxisSize) return undefined;
     const data = fixedData(graph, value);
-    if (data) return isNumeric(data) ? uniformSlices(readNumbers(data), data.shape, axis) : undefined;
+    if (data) return isNumeric(data) ? uniformSlices(viewNumbers(data), data.shape, axis) : undefined;
     const node = graph.producer(value);
     if (node?.outputs[0] !== value) return undefined;
     const found = source.through(node, axis, source);
@@ -73,18 +74,17 @@ function round(number: number, dtype: DataType | undefined): number {
   return Math.fround(number);
 }
 
-/** The number that fills each slice of a constant tensor. */
+/** The number that fills each slice of a constant tensor; a slice is left at its first number that differs. */
 function uniformSlices(numbers: ArrayLike<number>, shape: readonly number[], axis: number): SliceConstants {
   const size = shape[axis] ?? 1;
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const found = new Float64Array(size);
-  const seen = new Uint8Array(size);
-  for (let i = 0; i < numbers.length; i++) {
-    const at = Math.floor(i / inner) % size;
-    if (seen[at] === 0) {
-      seen[at] = 1;
-      found[at] = numbers[i]!;
-    } else if (found[at] !== numbers[i]) found[at] = Number.NaN;
-  }
-  return found;
+  const outer = size * inner === 0 ? 0 : numbers.length / (size * inner);
+  return Float64Array.from({ length: size }, (_, at) => {
+    const first = outer === 0 ? 0 : numbers[at * inner]!;
+    for (let o = 0; o < outer; o++) {
+      const start = (o * size + at) * inner;
+      for (let i = start; i < start + inner; i++) if (numbers[i] !== first) return Number.NaN;
+    }
+    return first;
+  });
 }

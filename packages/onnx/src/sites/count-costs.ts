@@ -1,6 +1,6 @@
 import { type LayerCost, type ModelCost, modelCost } from "@dgate/core";
 import { nodeName } from "../coupling/analyse.ts";
-import type { Dim, Graph, Value } from "../graph/graph.ts";
+import type { Dim, Graph, Node, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { sizeOfDim } from "../infer/dims.ts";
@@ -10,6 +10,7 @@ import { intAttribute } from "../ops/attributes.ts";
 import { quantizedCount, quantizedMacs } from "./quantized-costs.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { fusedMacRules } from "./fused-costs.ts";
+import { einsumMacs } from "./einsum-macs.ts";
 
 /** Cost of one node. */
 export interface NodeCost extends LayerCost {
@@ -47,6 +48,10 @@ const conv: MacRule = (view, size) => count(view.outputShape(), size) * count(vi
 const convTranspose: MacRule = (view, size) =>
   count(view.shape(0), size) * count(view.shape(1)?.slice(1), size);
 
+/** Each step of a recurrent layer multiplies its input with W and its state with R, `[directions, gates · hidden, …]`. */
+const recurrent: MacRule = (view, size) =>
+  count(view.shape(0)?.slice(0, 2), size) * (count(view.shape(1), size) + count(view.shape(2), size));
+
 /** Multiply–adds of the operators that have them in number; element-wise work, pooling and normalisation are not counted. */
 const macRules: Readonly<Record<string, MacRule>> = {
   ...fusedMacRules,
@@ -57,7 +62,22 @@ const macRules: Readonly<Record<string, MacRule>> = {
   Conv: conv,
   ConvTranspose: convTranspose,
   ...quantizedMacs({ Gemm: gemm, MatMul: matmul, Conv: conv }),
+  DeformConv: conv,
+  Einsum: einsumMacs,
+  RNN: recurrent,
+  GRU: recurrent,
+  LSTM: recurrent,
 };
+
+/** Multiply–adds of a node; 0 for an operator without a row. */
+export function nodeMacs(view: NodeView, size: (dim: Dim) => number): number {
+  return applyTo(view.node, () => ruleOf(macRules, view.node)?.(view, size) ?? 0);
+}
+
+/** Whether an operator has a row that counts multiply–adds. */
+export function hasMacs(node: Node): boolean {
+  return ruleOf(macRules, node) !== undefined;
+}
 
 /**
  * Parameters, multiply–adds and bytes of a model.
@@ -77,14 +97,12 @@ export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> 
     let parameters = 0;
     for (const [index, value] of node.inputs.entries()) {
       if (!value?.data || counted.has(value)) continue;
-      const count =
-        quantizedCount(graph, node, index) ?? (isWeight(value.data) ? elementCount(value.data.shape) : 0);
+      const count = parametersOf(graph, node, index, value.data);
       if (count === 0) continue;
       counted.add(value);
       parameters += count;
     }
-    const view = new NodeView(graph, node, inference);
-    const macs = applyTo(node, () => ruleOf(macRules, node)?.(view, size) ?? 0);
+    const macs = nodeMacs(new NodeView(graph, node, inference), size);
     return { layer: nodeName(node), op: node.op, parameters, macs };
   });
   const bytes = graph.initializers.reduce(
@@ -94,8 +112,18 @@ export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> 
   return { ...modelCost(layers), layers, bytes, assumed: [...assumed] };
 }
 
+/** Parameters in a constant input of a node, given its type and shape. */
+export function parametersOf(
+  graph: Graph,
+  node: Node,
+  index: number,
+  data: Pick<Tensor, "dtype" | "shape">,
+): number {
+  return quantizedCount(graph, node, index, data) ?? (isWeight(data) ? elementCount(data.shape) : 0);
+}
+
 /** Integers of 32 and 64 bits are shapes and indices, not weights; single numbers are no parameters either. */
-function isWeight({ dtype, shape }: Tensor): boolean {
+export function isWeight({ dtype, shape }: Pick<Tensor, "dtype" | "shape">): boolean {
   const shapes = dtype === "int64" || dtype === "int32" || dtype === "bool" || dtype === "string";
   return !shapes && shape.length > 0;
 }

@@ -20,12 +20,14 @@ import { coupledSlices, einsumOutputAxes, outputAxis } from "./coupled-slices.ts
 import { groupNorms } from "./group-norms.ts";
 import { quantizationOf } from "../quantization/quantization-of.ts";
 import { realTensor } from "../quantization/real-tensor.ts";
+import { addLayerSites } from "./layer-sites.ts";
 import { constantBehind, quantizedLayer, type QuantizedLayer } from "./quantized-layer.ts";
-import type { CoupledSlice, Site, SiteKind } from "./site.ts";
+import type { CoupledSlice, ResidualBranch, Site, SiteKind } from "./site.ts";
 
 /** What all sites of one model share. */
 interface Survey {
   readonly coupling: Coupling;
+  readonly branches: Map<string, ResidualBranch>;
   readonly slices: ReadonlyMap<Space, readonly CoupledSlice[]>;
   readonly fingerprint: string;
   /** Leaves of attention layers, which make sites of their own kind. */
@@ -57,8 +59,8 @@ interface Place {
  * can, with the reason. The graph is not changed.
  *
  * Kinds: `neurons` (outputs of Gemm and MatMul), `filters` (of Conv and ConvTranspose), `inputs` (features of the model's
- * inputs that a layer reads), `dimensions` (of an embedding), and of attention layers `heads`, `queries` (of every key–value
- * head, where they share it) and `headDims`.
+ * inputs that a layer reads), `dimensions` (of an embedding), `layers` (whole residual branches), and of attention layers
+ * `heads`, `queries` (of every key–value head, where they share it) and `headDims`.
  *
  * @throws DgateError `FORMAT` for a cyclic graph
  */
@@ -68,6 +70,7 @@ export function findSites(graph: Graph): Site[] {
   const layers = attentionOf(coupling, slices);
   const survey: Survey = {
     coupling,
+    branches: new Map(),
     slices,
     attention: headSpaces(layers),
     fingerprint: fingerprintOfNormal(coupling.graph),
@@ -84,6 +87,7 @@ export function findSites(graph: Graph): Site[] {
       else addChannels(survey, place);
     }
   }
+  addLayerSites(survey);
   return [...survey.sites.values()];
 }
 
@@ -283,6 +287,7 @@ function addSite(
     ...groups,
     fingerprint,
     norms: () => groupNorms(realTensor(graph, weight), axis, groups),
+    source: () => survey,
   });
 }
 

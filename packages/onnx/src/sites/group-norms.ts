@@ -1,6 +1,6 @@
 import { indicesOf } from "../coupling/analyse.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { readNumbers } from "../io/tensor-data.ts";
+import { viewNumbers } from "../io/view-numbers.ts";
 import type { Site } from "./site.ts";
 
 /** ‖w_j‖₂ of the slices of a tensor that belong to each group, in float64. */
@@ -18,8 +18,8 @@ export function groupNorms(
 }
 
 /** Sum of squares of each slice along an axis. */
-function squaredSlices(tensor: Tensor, axis: number): Float64Array {
-  const numbers = readNumbers(tensor);
+export function squaredSlices(tensor: Tensor, axis: number): Float64Array {
+  const numbers = viewNumbers(tensor);
   const size = tensor.shape[axis]!;
   const inner = tensor.shape.slice(axis + 1).reduce((a, b) => a * b, 1);
   const squares = new Float64Array(size);

@@ -1,4 +1,5 @@
 import type { Graph, Node } from "../graph/graph.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import { elementCount } from "../io/element-types.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import {
@@ -32,11 +33,16 @@ export function quantizedMacs(floats: Readonly<Record<string, MacRule>>): Readon
 /**
  * Parameters in a constant input of a quantized node: packed weights count as what they hold, scales and zero points not at
  * all, 32-bit biases as biases. `undefined` for any other input.
+ *
+ * @param data type and shape of the constant
  */
-export function quantizedCount(graph: Graph, node: Node, index: number): number | undefined {
+export function quantizedCount(
+  graph: Graph,
+  node: Node,
+  index: number,
+  data: Pick<Tensor, "dtype" | "shape">,
+): number | undefined {
   if (parameterInputs(node).includes(index) || isLaterScale(graph, node)) return 0;
-  const data = node.inputs[index]?.data;
-  if (!data) return undefined;
   if (index === 1 && (isBlockwise(node, "MatMulNBits") || isBlockwise(node, "MatMulBnb4"))) {
     return intAttribute(node, "N", 0) * intAttribute(node, "K", 0);
   }

@@ -1,4 +1,5 @@
-import type { Occurrence } from "../coupling/analyse.ts";
+import type { DataType } from "../graph/tensor.ts";
+import type { Coupling, Occurrence } from "../coupling/analyse.ts";
 
 /**
  * What the groups of a site are: outputs of Gemm and MatMul (`neurons`) or Conv and ConvTranspose (`filters`), attention
@@ -33,7 +34,30 @@ export interface CoupledSlice {
   readonly places: readonly Occurrence[];
 }
 
-/** A place in a model where groups of channels can be removed. Plain data but for `norms`. */
+/** Where the branch of a `layers` site meets the stream that it is added to. */
+export interface ResidualBranch {
+  /** Output of the residual Add, by name. */
+  readonly sum: string;
+  /** Which operand of the Add the branch is. */
+  readonly operand: 0 | 1;
+  /** Element type and channels of what the branch adds. */
+  readonly dtype: DataType;
+  readonly channels: number;
+  /**
+   * What is left of the branch when its weight is zero: `nothing`, its biases (nothing if the plan takes them too), or
+   * `always` something, because other layers use the same bias.
+   */
+  readonly emits: "nothing" | "biases" | "always";
+}
+
+/** What the sites of one model share. Internal: planning reads the model's costs and coupled weights from it. */
+interface SiteSource {
+  readonly coupling: Coupling;
+  /** By the names of the sites of kind `layers`. */
+  readonly branches: ReadonlyMap<string, ResidualBranch>;
+}
+
+/** A place in a model where groups of channels can be removed. Plain data but for its functions. */
 export interface Site {
   /** `node.kind`, unique in the model. */
   readonly name: string;
@@ -58,6 +82,8 @@ export interface Site {
   readonly coupled: readonly CoupledSlice[];
   /** Of the model; goes into plans. */
   readonly fingerprint: string;
-  /** ‖w_j‖₂ of each group's slice of `tensor`. */
+  /** ‖w_j‖₂ of each group's slice of `tensor`; of a layer, see `addLayerSites`. */
   readonly norms: () => Float64Array;
+  /** What planning needs beside the site: see `SiteSource`. */
+  readonly source: () => SiteSource;
 }
