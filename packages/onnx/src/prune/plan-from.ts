@@ -51,7 +51,8 @@ export function planFrom(sites: readonly Site[], options: PlanOptions = {}): Pru
   return makePlan({ fingerprint: chosen[0]!.fingerprint, axes: axes.planned() });
 }
 
-function chooseSites(sites: readonly Site[], { sites: wanted, kept }: PlanOptions): Site[] {
+/** The sites that options name, or by default those that can be pruned; see `PlanOptions.sites`. Throws as `planFrom` does. */
+export function chooseSites(sites: readonly Site[], { sites: wanted, kept }: PlanOptions): Site[] {
   const names = wanted ?? (kept && Object.keys(kept));
   for (const name of names ?? []) {
     const matching = sites.filter((site) => site.name === name || site.kind === name);
