@@ -40,6 +40,11 @@ export { type AttentionLayer, findAttention } from "./sites/attention.ts";
 export { findSites } from "./sites/find-sites.ts";
 export type { CoupledRole, CoupledSlice, Site, SiteKind } from "./sites/site.ts";
 export { fingerprint, mask } from "./prune/mask.ts";
+export {
+  type DeadGroupDecision,
+  type DeadGroupPlanOptions,
+  planDeadGroups,
+} from "./prune/plan-dead-groups.ts";
 export { planFrom, type PlanOptions } from "./prune/plan-from.ts";
 export {
   type KeptInput,

@@ -48,7 +48,8 @@ function changed(where: string, what: string): never {
 
 function gateInput(graph: Graph, where: string, name: string, { dtype, set }: BoundGateSet): Value {
   const value = graph.value(name);
-  if (graph.info.irVersion < 4) changed(where, `IR version ${graph.info.irVersion} has no inputs with defaults`);
+  if (graph.info.irVersion < 4)
+    changed(where, `IR version ${graph.info.irVersion} has no inputs with defaults`);
   if (!value || !graph.isInput(value)) return changed(where, `the model has no input "${name}"`);
   const { type } = value;
   if (type?.dtype !== dtype || type.shape?.join() !== String(set.groups)) {
