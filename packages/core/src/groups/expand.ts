@@ -23,12 +23,9 @@ export function expandGroups<T>(
     return reshaped(ops, along, [shape[axis]!, ...shape.slice(axis + 1).fill(1)]);
   }
   const frame = groupFrame(layout, shape)!;
-  const spread = reshaped(
-    ops,
-    perGroup,
-    withoutLeadingOnes(frame.shape.map((n, k) => (frame.kept.includes(k) ? n : 1))),
-  );
   if (layout.kind !== "blocks" || layout.blockSize === 1) {
+    const sizes = frame.shape.map((n, k) => (frame.kept.includes(k) ? n : 1));
+    const spread = reshaped(ops, perGroup, withoutLeadingOnes(sizes));
     return sizeOf(frame.shape) === 1 ? ops.reshape(spread, shape) : spread;
   }
   // Times ones rather than gather: its derivative is a plain sum, which every backend has.

@@ -121,11 +121,9 @@ class Entry {
 
   field(name: string): Entry {
     const { value } = this;
-    if (typeof value !== "object" || value === null || Array.isArray(value)) this.fail("an object");
-    const found: unknown = Object.hasOwn(value as object, name)
-      ? Reflect.get(value as object, name)
-      : undefined;
-    return new Entry(`${this.#place}.${name}`, found);
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return this.fail("an object");
+    const found = Object.entries(value).find(([key]) => key === name);
+    return new Entry(`${this.#place}.${name}`, found?.[1]);
   }
 
   list<T>(read: (entry: Entry) => T): T[] {

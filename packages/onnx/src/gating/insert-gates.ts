@@ -23,12 +23,13 @@ export interface GateOptions {
   readonly sites?: readonly (SiteKind | (string & {}))[];
   /**
    * Coupled slices that are in the groups beside a site's own weight, by kind of site. By default the consumers of `heads` (O
-   * beside V), else none: biases and normalisation are not gated.
+   * beside V, or beside the one weight that makes Q, K and V) and of `queries` (O beside Q), else none: biases and
+   * normalisation are not gated.
    */
   readonly roles?: { readonly [K in SiteKind]?: readonly GatedRole[] };
 }
 
-const defaultRoles: { readonly [K in SiteKind]?: readonly GatedRole[] } = { heads: ["consumer"] };
+const defaultRoles: GateOptions["roles"] & {} = { heads: ["consumer"], queries: ["consumer"] };
 
 /**
  * A model whose chosen groups are gated: `w_j = ω_j · Π_d γ_{j,d}` is computed in the graph, with ω in the weight's own
