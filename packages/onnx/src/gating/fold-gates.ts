@@ -12,6 +12,7 @@ import type { Graph, Value } from "../graph/graph.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import type { SiteKind } from "../sites/site.ts";
 import { gatesKey } from "./gate-record.ts";
+import type { GateMember } from "./gate-sets.ts";
 import { gateArrays } from "./gate-values.ts";
 import { type ResolvedGates, resolveGates } from "./resolve-gates.ts";
 
@@ -30,8 +31,10 @@ export interface FoldedGroups {
   readonly kind: SiteKind;
   /** Π_d γ_{j,d}, which is now in the weights. */
   readonly gates: Float64Array;
-  /** ‖w_j‖₂ of the folded weights, over all tensors of the group. */
+  /** ‖w_j‖₂ of the folded weights, over all members. */
   readonly norms: Float64Array;
+  /** The weights that are in the groups, and where. */
+  readonly members: readonly GateMember[];
 }
 
 /**
@@ -86,9 +89,10 @@ function foldWeights(
     });
   });
   for (const [value, own] of stages) foldWeight(value, own);
-  return resolved.map(({ site: { name, sites, kind } }, s) => {
+  return resolved.map(({ site: { name, sites, kind, members } }, s) => {
     const gates = Float64Array.from(gateProduct(ops, factors[s]!).data);
-    return { name, sites, kind, gates, norms: squares[s]!.map(Math.sqrt) };
+    const places = members.map(({ gated: _, ...member }) => member);
+    return { name, sites, kind, gates, norms: squares[s]!.map(Math.sqrt), members: places };
   });
 }
 

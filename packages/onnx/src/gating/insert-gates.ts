@@ -61,8 +61,10 @@ export function insertGates(graph: Graph, sites: readonly Site[], options: GateO
   const gated = redirected(copy, bound, () => emitGates(copy, emitted, (tensor) => copy.value(tensor)!));
   copy.sortNodes();
   const record = sets.map((set, s): GatedSite => {
+    const { name, kind, sites: names, groups } = set;
+    const gates = emitted[s]!.gates.map((gate) => gate.name);
     const members = set.members.map((member, m) => ({ ...member, gated: gated[s]![m]!.name }));
-    return { ...set, gates: emitted[s]!.gates.map((gate) => gate.name), members };
+    return { name, kind, sites: names, groups, gates, members };
   });
   const metadata = new Map(copy.info.metadata).set(gatesKey, printGates({ depth, sites: record }));
   copy.info = { ...copy.info, metadata };
