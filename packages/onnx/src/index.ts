@@ -1,5 +1,5 @@
 export { type FoldedGroups, foldGates, type FoldOptions } from "./gating/fold-gates.ts";
-export type { GatedRole } from "./gating/gate-sets.ts";
+export type { GatedRole, GateMember } from "./gating/gate-sets.ts";
 export { graphOps, type GraphOpsOptions } from "./gating/graph-ops.ts";
 export { type GateOptions, insertGates } from "./gating/insert-gates.ts";
 export { readGates, type SiteGates } from "./gating/read-gates.ts";

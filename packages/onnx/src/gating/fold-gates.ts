@@ -91,7 +91,7 @@ function foldWeights(
   for (const [value, own] of stages) foldWeight(value, own);
   return resolved.map(({ site: { name, sites, kind, members } }, s) => {
     const gates = Float64Array.from(gateProduct(ops, factors[s]!).data);
-    const places = members.map(({ gated: _, ...member }) => member);
+    const places = members.map(({ tensor, axis, places: at }) => ({ tensor, axis, places: at }));
     return { name, sites, kind, gates, norms: squares[s]!.map(Math.sqrt), members: places };
   });
 }

@@ -9,7 +9,7 @@ import type { GateMember, GateSet } from "./gate-sets.ts";
 export const gatesKey = "dgate.gates";
 
 /** A weight of a gated site, and the value that is computed from it. */
-export interface GatedMember extends GateMember {
+interface GatedMember extends GateMember {
   readonly gated: string;
 }
 

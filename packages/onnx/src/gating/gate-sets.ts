@@ -64,7 +64,7 @@ export function gateSetsOf(
 const gateTypes: ReadonlySet<string> = new Set<GateType>(["float32", "float64", "float16", "bfloat16"]);
 
 /** A weight that can be gated. */
-export interface GateWeight {
+interface GateWeight {
   readonly value: Value;
   readonly data: Tensor;
   readonly dtype: GateType;
@@ -74,7 +74,7 @@ export interface GateWeight {
  * The initializer that a gate set speaks of.
  * @throws DgateError `GROUP` if the graph has no such constant, `UNSUPPORTED` for an integer type: a quantized weight
  */
-export function gateWeight(where: string, graph: Graph, tensor: string): GateWeight {
+function gateWeight(where: string, graph: Graph, tensor: string): GateWeight {
   const value = graph.value(tensor);
   const data = value && fixedData(graph, value);
   if (!value || !data) {

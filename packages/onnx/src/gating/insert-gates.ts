@@ -145,9 +145,9 @@ function redirected(graph: Graph, sets: readonly BoundGateSet[], emit: () => Val
   const last = new Map<Value, Value>();
   sets.forEach((set, s) => set.weights.forEach(({ value }, m) => last.set(value, gated[s]![m]!)));
   for (const [weight, made] of last) {
-    const own = graph.uses(weight).filter((use) => !before.get(weight)!.has(use));
+    const own = graph.uses(weight).filter((use) => use.index >= 0 && !before.get(weight)!.has(use));
     graph.replaceUses(weight, made);
-    for (const { node, index } of own) graph.setInput(node!, index, weight); // emitted nodes, not outputs
+    for (const { node, index } of own) graph.setInput(node!, index, weight); // of emitted nodes: no outputs
   }
   return gated;
 }

@@ -1,4 +1,3 @@
-import "@dgate/testing";
 import { expect, test } from "vitest";
 import { type GatedNetwork, network } from "../../test/gated-networks.ts";
 import { GraphBuilder } from "../../test/graph-builder.ts";
