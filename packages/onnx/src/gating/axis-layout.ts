@@ -2,8 +2,8 @@ import { DgateError, type GroupLayout } from "@dgate/core";
 import { indicesOf, maxAxisSize, type Occurrence } from "../coupling/analyse.ts";
 
 /**
- * The layout of the groups of a site on one axis of a weight: `axis` or `blocks` where they are runs of the whole axis, else
- * `indices` (channels that are interleaved, strided, or on a part of the axis only).
+ * The layout of the groups of a site on one axis of a weight: `tensor`, `axis` or `blocks` where they are runs of the whole
+ * axis, else `indices` (channels that are interleaved, strided, or on a part of the axis only).
  *
  * @param where starts the message of an error
  * @throws DgateError `GROUP` if the places are not those of `groups` disjoint groups on an axis of `axisSize` indices
@@ -19,6 +19,7 @@ export function axisLayout(
   const blockSize = axisSize / groups;
   const runs = assignment.every((group, index) => group === Math.floor(index / blockSize));
   if (!runs) return { kind: "indices", axis, groups, assignment };
+  if (groups === 1) return { kind: "tensor" };
   return blockSize === 1 ? { kind: "axis", axis } : { kind: "blocks", axis, blockSize };
 }
 

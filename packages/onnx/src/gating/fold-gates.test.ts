@@ -310,7 +310,7 @@ test("any damaged record gives the model's own gates or a typed error", () => {
       const result = outcome(() => foldGates(graph));
       const folded = (result as Partial<ReturnType<typeof foldGates>>).graph; // absent from an error
       const fine = folded ? String(folded) === whole : result instanceof DgateError;
-      expect(fine, String(result)).toBe(true);
+      expect({ fine, result: String(result) }).toMatchObject({ fine: true });
     }),
     { numRuns: 500 },
   );

@@ -4,6 +4,7 @@ import {
   defineGroups,
   smoothPenalty,
   sparsePenalty,
+  squaredGroupNorms,
   type TensorOps,
 } from "@dgate/core";
 import { describeTensorOps } from "@dgate/testing";
@@ -112,8 +113,11 @@ describe("graphOps", () => {
     expect(Array.from(await evaluate(graph, ops.sum(w, [0])))).toEqual([5, 7, 9]);
     const layout = { kind: "indices", axis: 1, groups: 2, assignment: [1, 0, -1] } as const;
     const set = defineGroups([{ name: "w", shape: [2, 3], layout }]);
-    const [gated] = collapse(ops, set, { primary: [w], gates: [ops.constant([10, 100], [2])] });
+    const factors = { primary: [w], gates: [ops.constant([10, 100], [2])] };
+    const [gated] = collapse(ops, set, factors);
     expect(Array.from(await evaluate(graph, gated!))).toEqual([100, 20, 3, 400, 50, 6]);
+    // ‖ω_j‖² of the columns 1 and 0.
+    expect(Array.from(await evaluate(graph, squaredGroupNorms(ops, set, factors.primary)))).toEqual([29, 17]);
   });
 
   test("float16 weights are gated in float16", async () => {
@@ -133,7 +137,7 @@ describe("graphOps", () => {
       /has opset 6, but the operations need 7 or later/,
     );
     const ops = graphOps(new Graph("old", [["", 15]]));
-    expect(() => ops.segmentSum(ops.constant([1, 2], [2]), [0, 0], 1)).toThrow(
+    expect(() => ops.segmentSum(ops.constant([1, 2, 3], [3]), [0, 0, 1], 2)).toThrow(
       /has opset 15, .* not runs of an axis need 16/,
     );
   });

@@ -37,8 +37,7 @@ export interface GraphOpsOptions {
  * Only values of static shape can take part, and values of another type than `dtype` cannot meet its constants: the runtime
  * refuses such a graph.
  *
- * @throws DgateError `UNSUPPORTED` for an operator set before 7, and from `segmentSum` (sums over groups that are not runs of
- * an axis) before 16; the operations throw `SHAPE` for values of unknown shape, shapes that do not broadcast and indices out
+ * @throws DgateError `UNSUPPORTED` for an operator set before 7, and from `segmentSum` before 16 if the segments differ in size; the operations throw `SHAPE` for values of unknown shape, shapes that do not broadcast and indices out
  * of range.
  */
 export function graphOps(graph: Graph, options: GraphOpsOptions = {}): TensorOps<Value> {
@@ -173,7 +172,10 @@ function gather(emitter: Emitter, x: Value, indices: readonly number[]): Value {
   return emitter.node("Gather", [x, emitter.integers(indices)], [indices.length, ...rest], { axis: int(0) });
 }
 
-/** Adds the elements to zeros at their segments; those of segment −1 are left behind by a Gather first. */
+/**
+ * Segments of one size are gathered side by side and summed as rows, which every operator set has. Others are added to zeros
+ * at their places; those of segment −1 are left behind by a Gather first.
+ */
 function segmentSum(emitter: Emitter, x: Value, segments: readonly number[], count: number): Value {
   const shape = shapeOf(x);
   if (shape.length !== 1 || shape[0] !== segments.length || segments.some((segment) => segment >= count)) {
@@ -183,7 +185,14 @@ function segmentSum(emitter: Emitter, x: Value, segments: readonly number[], cou
         `got [${shape.join(", ")}] and ${segments.length} segments up to ${segments.reduce((a, b) => Math.max(a, b), -1)}.`,
     );
   }
-  emitter.need(opsets.scatterAdd, "sums over groups that are not runs of an axis");
+  const places = Array.from({ length: count }, (): number[] => []);
+  segments.forEach((segment, i) => places[segment]?.push(i));
+  const size = places[0]?.length ?? 0;
+  if (size > 0 && places.every((segment) => segment.length === size)) {
+    const rows = reshape(emitter, gather(emitter, x, places.flat()), [count, size]);
+    return sum(emitter, rows, [1]);
+  }
+  emitter.need(opsets.scatterAdd, "sums over groups of several sizes that are not runs of an axis");
   const zeros = emitter.numbers(new Float64Array(count), [count]);
   const inside = segments.flatMap((segment, i) => (segment >= 0 ? [i] : []));
   if (inside.length === 0) return zeros;

@@ -1,4 +1,4 @@
-import { arrayOps, ndArray, penaltyGap } from "@dgate/core";
+import { arrayOps, defineGroups, type NdArray, ndArray, penaltyGap, smoothPenalty } from "@dgate/core";
 import { tolerances } from "@dgate/testing";
 import { expect, test } from "vitest";
 import { network, networkNames } from "../../test/gated-networks.ts";
@@ -6,7 +6,7 @@ import { GraphBuilder } from "../../test/graph-builder.ts";
 import { randomFeeds } from "../../test/random-feeds.ts";
 import { checkGraph } from "../graph/check-graph.ts";
 import { ints, tensor } from "../graph/attribute.ts";
-import { Graph } from "../graph/graph.ts";
+import { Graph, type Value } from "../graph/graph.ts";
 import { readModel } from "../io/read.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { writeModel } from "../io/write.ts";
@@ -16,6 +16,7 @@ import { numbersOf } from "../runtime/run-tensor.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
 import { foldGates } from "./fold-gates.ts";
+import { graphOps } from "./graph-ops.ts";
 import { type GateOptions, insertGates } from "./insert-gates.ts";
 import { readGates } from "./read-gates.ts";
 
@@ -39,6 +40,11 @@ function refusal(run: () => unknown): unknown {
   } catch (error) {
     return error;
   }
+}
+
+/** The constants of initializers, as core has them. */
+function arrays(values: readonly Value[]): NdArray[] {
+  return values.map(({ data }) => ndArray(Float64Array.from(readNumbers(data!)), data!.shape));
 }
 
 /** The first output of a model on random inputs, with gates if they are given. */
@@ -132,6 +138,29 @@ test.each(networkNames)("balanced gates of %s close the gap between the penaltie
     expect(penaltyGap(ops, set, open, 1).data[0]).toBeGreaterThan(0.1);
   }
 });
+
+test.each(networkNames)(
+  "the penalty of the gates of %s, computed by nodes of the model, is that of core",
+  async (name) => {
+    const gated = gate(network(name, 1, 13), { depth: 3 });
+    const ops = graphOps(gated);
+    const float64 = arrayOps("float64");
+    for (const { set, names } of new Set(readGates(gated).values())) {
+      const sized = defineGroups(set.members, { weights: "sqrt-size" });
+      const values = (all: readonly string[]): Value[] => all.map((each) => gated.value(each)!);
+      const factors = { primary: values(set.members.map((member) => member.name)), gates: values(names) };
+      const plain = { primary: arrays(factors.primary), gates: arrays(factors.gates) };
+      const penalty = smoothPenalty(ops, sized, factors, 0.3);
+      const model = gated.clone();
+      model.addOutput(model.value(penalty.name)!);
+      const runner = await openRunner(writeModel(model));
+      const results = await runner.run(randomFeeds(gated, 5, () => 2));
+      await runner.dispose();
+      const expected = smoothPenalty(float64, sized, plain, 0.3).data;
+      expect(numbersOf(results[penalty.name]!)).toBeAllClose(expected, "float32");
+    }
+  },
+);
 
 test("balanced gates of a group of zeros are one, so that it can learn", async () => {
   const net = new GraphBuilder();

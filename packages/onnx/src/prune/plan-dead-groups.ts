@@ -84,6 +84,8 @@ function plannedMember(
   if (size === undefined || dead.length === 0) return [];
   const gone = new Set(dead.flatMap((group) => places.flatMap((place) => indicesOf(place, group))));
   const kept = Array.from({ length: size }, (_, index) => index).filter((index) => !gone.has(index));
+  // An axis that goes as a whole belongs to a layer: one group, as `makePlan` has it.
+  if (kept.length === 0) return [{ site: site!, tensor, axis, size: 1, blockSize: size, kept }];
   return [{ site: site!, tensor, axis, size, blockSize: 1, kept }];
 }
 
