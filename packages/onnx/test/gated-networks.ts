@@ -1,4 +1,5 @@
-import { type Graph, int, type Value } from "@dgate/onnx";
+import { type Graph, int, normalise, type Value } from "@dgate/onnx";
+import { denormalise } from "../src/prune/normalise.ts";
 import { GraphBuilder } from "./graph-builder.ts";
 
 /** A small network by name, for tests of gates: each has another way in which channels stand in its weights. */
@@ -75,4 +76,11 @@ export const networkNames = Object.keys(networks) as GatedNetwork[]; // its own 
 export function network(name: GatedNetwork, seed = 1, opset = 17): Graph {
   const net = new GraphBuilder(seed, opset);
   return net.output(networks[name](net));
+}
+
+/** A model as `insertGates` stores it, without gates: what folding them gives back. */
+export function stored(graph: Graph): Graph {
+  const copy = normalise(graph);
+  denormalise(copy);
+  return copy;
 }

@@ -1,14 +1,13 @@
 import { DgateError } from "@dgate/core";
 import { fc } from "@dgate/testing";
 import { expect, test } from "vitest";
-import { network, networkNames } from "../../test/gated-networks.ts";
+import { network, networkNames, stored } from "../../test/gated-networks.ts";
 import { float } from "../graph/attribute.ts";
 import type { Graph } from "../graph/graph.ts";
 import { readModel } from "../io/read.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { writeModel } from "../io/write.ts";
 import { fingerprint } from "../prune/mask.ts";
-import { normalise } from "../prune/normalise.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { foldGates } from "./fold-gates.ts";
 import { gatesKey, parseGates, printGates } from "./gate-record.ts";
@@ -30,7 +29,7 @@ const refused = (code: string, message: RegExp): unknown =>
   expect.objectContaining({ name: "DgateError", code, message: expect.stringMatching(message) });
 
 test.each(networkNames)("folding gates of one gives back %s, to the bit", (name) => {
-  const dense = normalise(network(name));
+  const dense = stored(network(name));
   dense.info = { ...dense.info, metadata: new Map([["author", "us"]]) };
   for (const depth of [2, 5]) {
     const gated = gate(dense, { depth });

@@ -1,7 +1,7 @@
 import { arrayOps, defineGroups, type NdArray, ndArray, penaltyGap, smoothPenalty } from "@dgate/core";
 import { tolerances } from "@dgate/testing";
 import { expect, test } from "vitest";
-import { network, networkNames } from "../../test/gated-networks.ts";
+import { network, networkNames, stored } from "../../test/gated-networks.ts";
 import { GraphBuilder } from "../../test/graph-builder.ts";
 import { randomFeeds } from "../../test/random-feeds.ts";
 import { checkGraph } from "../graph/check-graph.ts";
@@ -10,7 +10,6 @@ import { Graph, type Value } from "../graph/graph.ts";
 import { readModel } from "../io/read.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { writeModel } from "../io/write.ts";
-import { normalise } from "../prune/normalise.ts";
 import { openRunner } from "../runtime/open-runner.ts";
 import { numbersOf } from "../runtime/run-tensor.ts";
 import { findSites } from "../sites/find-sites.ts";
@@ -215,7 +214,7 @@ test("weights in Constant nodes and transposed weights are gated where they are 
       .set.members.map(({ name, shape }) => [name, shape]),
   ).toEqual([[turned.name, [2, 3]]]);
   expect((await verify(dense, gated)).equal).toBe(true);
-  expect(String(foldGates(gated).graph)).toBe(String(normalise(dense)));
+  expect(String(foldGates(gated).graph)).toBe(String(stored(dense)));
 });
 
 test("a tied weight has one gate, and all its uses go through it", async () => {
@@ -337,4 +336,46 @@ test("a quantized weight is refused: gates come before quantization", () => {
   dense.setData(w, tensorOf("int8", w.data!.shape, whole));
   const own = { ...site!, fingerprint: findSites(dense)[0]!.fingerprint };
   expect(() => insertGates(dense, [own])).toThrow(/"fc1\/kernel" is int8, .* quantize after that/);
+});
+
+/** x·w·own·v, where only `own` lies in the branch. */
+function branch(name: string): Graph {
+  const body = new Graph(name);
+  const x = body.addOuter("x");
+  const hidden = body.addNode({ op: "MatMul", name: "fc", inputs: [x, body.addOuter("w")] }).outputs[0];
+  const own = body.addInitializer(
+    "own",
+    tensorOf(
+      "float32",
+      [3, 4],
+      Array.from({ length: 12 }, (_, i) => i - 5),
+    ),
+  );
+  const wide = body.addNode({ op: "MatMul", name: "up", inputs: [hidden, own] }).outputs[0];
+  body.addOutput(
+    body.addNode({ op: "MatMul", name: "head", inputs: [wide, body.addOuter("v")] }).outputs[0]!,
+  );
+  return body;
+}
+
+test("a weight inside a branch of an If is refused, one that branches share is not", async () => {
+  const net = new GraphBuilder();
+  net.input("x", ["batch", 2]);
+  net.weight("w", [2, 3]);
+  net.weight("v", [4, 2]);
+  const condition = net.graph.addInput("first", { dtype: "bool", shape: [] });
+  const attributes = {
+    then_branch: { kind: "graph" as const, value: branch("then") },
+    else_branch: { kind: "graph" as const, value: branch("else") },
+  };
+  const dense = net.output(net.op("If", [condition], attributes, "choice"));
+  const sites = findSites(dense);
+  const names = sites.flatMap(({ name, tensor: weight }) => (weight === "w" ? [name] : []));
+  const gated = insertGates(dense, sites, { sites: names.slice(-1), initial: "balanced" });
+  expect((await verify(dense, gated)).maxRelDiff).toBeLessThan(1e-6);
+  expect(String(foldGates(gate(dense, { sites: names.slice(-1) })).graph)).toBe(String(stored(dense)));
+  const inside = sites.find(({ tensor: weight, prunable }) => weight.includes("own") && prunable === true);
+  expect(() => insertGates(dense, sites, { sites: [inside!.name] })).toThrow(
+    /has the weight "choice.then\/own", which lies inside a branch of an If/,
+  );
 });

@@ -1,13 +1,15 @@
 import { DgateError, initialFactors } from "@dgate/core";
 import type { Graph, Value } from "../graph/graph.ts";
+import { stringAttribute } from "../ops/attributes.ts";
+import { mergeDomain } from "../ops/flat.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { fingerprintOfNormal } from "../prune/mask.ts";
-import { normalise } from "../prune/normalise.ts";
+import { denormalise, normalise } from "../prune/normalise.ts";
 import { chooseSites } from "../prune/plan-from.ts";
 import type { Site, SiteKind } from "../sites/site.ts";
 import { type EmittedSet, emitGates } from "./emit-gates.ts";
 import { type GatedSite, gatesKey, printGates } from "./gate-record.ts";
-import { bindGateSet, type BoundGateSet, type GatedRole, gateSetsOf } from "./gate-sets.ts";
+import { bindGateSet, type BoundGateSet, type GatedRole, type GateSet, gateSetsOf } from "./gate-sets.ts";
 
 /** Options of `insertGates`. */
 export interface GateOptions {
@@ -37,7 +39,7 @@ const defaultRoles: GateOptions["roles"] & {} = { heads: ["consumer"], queries: 
  * so the model runs as before wherever it is opened, and a caller can feed other gates. Sites that share their channels share
  * their gates, named after the first of them, for only together can they go.
  *
- * The model is in normal form (`normalise`), and of IR version 4 at least, the first with inputs that have defaults; what
+ * Constants and sizes are as `normalise` stores them. The model is of IR version 4 at least, the first with inputs that have defaults; what
  * IR 3 had to list as inputs beside them are constants then. `foldGates` takes the gates out again.
  *
  * @param sites of this model, from `findSites`
@@ -52,14 +54,17 @@ export function insertGates(graph: Graph, sites: readonly Site[], options: GateO
   checkModel(copy, chosen);
   allowDefaults(copy);
   const sets = gateSetsOf(chosen, (kind) => roles[kind] ?? defaultRoles[kind] ?? []);
-  const bound = sets.map((set) => bindGateSet(`insertGates: site "${set.name}"`, copy, set));
+  const bound = sets.map((set) => {
+    checkBranches(copy, set);
+    return bindGateSet(`insertGates: site "${set.name}"`, copy, set);
+  });
   const start = bound.map((set) => (initial === "ones" ? ones(set, depth) : balanced(copy, set, depth)));
   const emitted: EmittedSet[] = sets.map(({ name }, s) => {
     const { dtype } = bound[s]!;
     return { ...bound[s]!, name, gates: start[s]!.map((gate, d) => addGate(copy, name, d + 1, dtype, gate)) };
   });
   const gated = redirected(copy, bound, () => emitGates(copy, emitted, (tensor) => copy.value(tensor)!));
-  copy.sortNodes();
+  denormalise(copy);
   const record = sets.map((set, s): GatedSite => {
     const { name, kind, sites: names, groups } = set;
     const gates = emitted[s]!.gates.map((gate) => gate.name);
@@ -97,6 +102,20 @@ function checkModel(graph: Graph, [site]: readonly Site[]): void {
       `insertGates: the sites are of model ${site.fingerprint}, this one is ${found}. Take the sites of this model.`,
     );
   }
+}
+
+/** The branches of an If lie in the normal graph, but their constants go back into them. */
+function checkBranches(graph: Graph, { name, members }: GateSet): void {
+  const prefixes = graph.nodes("Merge", mergeDomain).flatMap((merge) => {
+    return ["then", "else"].map((branch) => stringAttribute(merge, `${branch}_prefix`, ""));
+  });
+  const own = members.find(({ tensor }) => prefixes.some((prefix) => tensor.startsWith(prefix)));
+  if (!own) return;
+  throw new DgateError(
+    "UNSUPPORTED",
+    `insertGates: site "${name}" has the weight "${own.tensor}", which lies inside a branch of an If; ` +
+      "only weights of the main graph, which branches may share, can be gated. Leave the site out.",
+  );
 }
 
 /** From IR 4 on an input may have a default, and only such an input can be overridden. */
