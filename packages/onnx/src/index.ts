@@ -1,4 +1,8 @@
+export { type FoldedGroups, foldGates, type FoldOptions } from "./gating/fold-gates.ts";
+export type { GatedRole, GateMember } from "./gating/gate-sets.ts";
 export { graphOps, type GraphOpsOptions } from "./gating/graph-ops.ts";
+export { type GateOptions, insertGates } from "./gating/insert-gates.ts";
+export { readGates, type SiteGates } from "./gating/read-gates.ts";
 export {
   gatherTensor,
   type NumberArray,
@@ -39,6 +43,11 @@ export { fingerprint, mask } from "./prune/mask.ts";
 export { planFrom } from "./prune/plan-from.ts";
 export type { Normalisation, PlanCriterion, PlanOptions } from "./prune/plan-options.ts";
 export { costOfPlan, type PlanCostOptions } from "./prune/plan-cost.ts";
+export {
+  type DeadGroupDecision,
+  type DeadGroupPlanOptions,
+  planDeadGroups,
+} from "./prune/plan-dead-groups.ts";
 export {
   type KeptInput,
   prune,

@@ -43,6 +43,11 @@ export function layoutsOf(shape: readonly number[]): fc.Arbitrary<GroupLayout> {
     ),
     fc.constantFrom<GroupLayout>({ kind: "tensor" }, { kind: "elements" }),
     assignments(size),
+    axis.chain((a) =>
+      assignments(shape[a]!).map(({ groups, assignment }): GroupLayout => {
+        return { kind: "indices", axis: a, groups, assignment };
+      }),
+    ),
   );
 }
 
@@ -51,13 +56,13 @@ function divisors(n: number): number[] {
 }
 
 /** Assignments of `size` elements to groups that all have an element; some elements may be ungated. */
-function assignments(size: number): fc.Arbitrary<GroupLayout> {
+function assignments(size: number): fc.Arbitrary<Extract<GroupLayout, { kind: "assignment" }>> {
   return fc.integer({ min: 1, max: size }).chain((groups) =>
     fc
       .array(fc.integer({ min: -1, max: groups - 1 }), { minLength: size - groups, maxLength: size - groups })
       .map((rest) => [...Array(groups).keys(), ...rest])
       .chain((all) => fc.shuffledSubarray(all, { minLength: size }))
-      .map((assignment): GroupLayout => ({ kind: "assignment", groups, assignment })),
+      .map((assignment) => ({ kind: "assignment" as const, groups, assignment })),
   );
 }
 

@@ -51,6 +51,29 @@ export const gatingCases: readonly GatingCase[] = [
     ),
   },
   {
+    name: "interleaved indices of the last axis, one ungated",
+    set: defineGroups([
+      {
+        name: "w",
+        shape: [2, 5],
+        layout: { kind: "indices", axis: 1, groups: 2, assignment: [0, 1, -1, 0, 1] },
+      },
+    ]),
+  },
+  {
+    name: "interleaved indices of a middle axis, √p weights",
+    set: defineGroups(
+      [
+        {
+          name: "w",
+          shape: [2, 4, 3],
+          layout: { kind: "indices", axis: 1, groups: 3, assignment: [2, 0, 1, 0] },
+        },
+      ],
+      { weights: "sqrt-size" },
+    ),
+  },
+  {
     name: "a neuron's column and its bias",
     set: defineGroups([
       { name: "kernel", shape: [3, 4], layout: { kind: "axis", axis: 1 } },

@@ -22,6 +22,8 @@ export function groupOfElements(layout: GroupLayout, shape: readonly number[]): 
         return 0;
       case "elements":
         return flat;
+      case "indices":
+        return layout.assignment[index[layout.axis]!]!;
       default:
         return layout.assignment[flat]!;
     }

@@ -30,6 +30,7 @@ test("models take turns, and each is run the same number of times", async () => 
   const model = (name: string, ms: number) => ({
     runner: {
       inputs: [],
+      optionalInputs: [],
       outputs: [],
       run: async () => {
         order.push(name);

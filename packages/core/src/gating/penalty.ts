@@ -1,6 +1,7 @@
 import { checkDepth, checkNumber } from "../check.ts";
 import { expandGroups } from "../groups/expand.ts";
 import type { GroupSet } from "../groups/group-set.ts";
+import { isPartial } from "../groups/layout.ts";
 import type { TensorOps } from "../tensor-ops.ts";
 import { addAll, depthOf, type Factors, squaredGroupNorms } from "./factors.ts";
 
@@ -21,7 +22,7 @@ export function smoothPenalty<T>(
   lambda: number | T,
 ): T {
   const depth = depthOf(set, factors);
-  const whole = isUniform(set) && set.members.every(({ layout }) => layout.kind !== "assignment");
+  const whole = isUniform(set) && !set.members.some(({ layout }) => isPartial(layout));
   // Without group weights the groups need not be told apart: one sum per tensor.
   const squares = whole
     ? [...factors.primary, ...factors.gates].map((x) => ops.sum(ops.square(x)))
@@ -46,7 +47,7 @@ export function smoothPenaltyGradient<T>(
   return {
     primary: set.members.map(({ layout, shape }, m) => {
       const omega = factors.primary[m]!;
-      if (!weights && layout.kind !== "assignment") return gradient(omega);
+      if (!weights && !isPartial(layout)) return gradient(omega);
       const perGroup = weights ?? ops.constant(set.weights, [set.groups]);
       return gradient(ops.mul(omega, expandGroups(ops, layout, shape, perGroup, 0)));
     }),

@@ -17,13 +17,15 @@ export function expandGroups<T>(
   ungated = 1,
 ): T {
   if (layout.kind === "assignment") return expandAssignment(ops, layout.assignment, shape, perGroup, ungated);
+  if (layout.kind === "indices") {
+    const { axis, assignment } = layout;
+    const along = expandAssignment(ops, assignment, [shape[axis]!], perGroup, ungated);
+    return reshaped(ops, along, [shape[axis]!, ...shape.slice(axis + 1).fill(1)]);
+  }
   const frame = groupFrame(layout, shape)!;
-  const spread = reshaped(
-    ops,
-    perGroup,
-    withoutLeadingOnes(frame.shape.map((n, k) => (frame.kept.includes(k) ? n : 1))),
-  );
   if (layout.kind !== "blocks" || layout.blockSize === 1) {
+    const sizes = frame.shape.map((n, k) => (frame.kept.includes(k) ? n : 1));
+    const spread = reshaped(ops, perGroup, withoutLeadingOnes(sizes));
     return sizeOf(frame.shape) === 1 ? ops.reshape(spread, shape) : spread;
   }
   // Times ones rather than gather: its derivative is a plain sum, which every backend has.
@@ -48,7 +50,7 @@ function expandAssignment<T>(
     perGroup,
     assignment.map((group) => Math.max(group, 0)),
   );
-  const spread = ops.reshape(gathered, shape);
+  const spread = reshaped(ops, gathered, shape);
   if (!assignment.includes(-1)) return spread;
   const inGroup = assignment.map((group) => (group < 0 ? 0 : 1));
   const masked = ops.mul(spread, ops.constant(inGroup, shape));
@@ -66,6 +68,10 @@ function expandAssignment<T>(
 export function sumGroups<T>(ops: TensorOps<T>, layout: GroupLayout, shape: readonly number[], x: T): T {
   if (layout.kind === "assignment") {
     return ops.segmentSum(reshaped(ops, x, [sizeOf(shape)]), layout.assignment, layout.groups);
+  }
+  if (layout.kind === "indices") {
+    const { axis, assignment, groups } = layout;
+    return ops.segmentSum(sumGroups(ops, { kind: "axis", axis }, shape, x), assignment, groups);
   }
   const { shape: split, kept }: GroupFrame = groupFrame(layout, shape)!;
   const others = split.map((_, axis) => axis).filter((axis) => !kept.includes(axis));

@@ -83,6 +83,13 @@ describe("groups of a tensor", () => {
     ],
     [{ kind: "assignment", groups: 2, assignment: [0, -2, 1] }, [3], /element 1 is assigned to group -2/],
     [{ kind: "assignment", groups: 0, assignment: [] }, [1], /groups is 0/],
+    [
+      { kind: "indices", axis: 1, groups: 2, assignment: [0, 1] },
+      [2, 3],
+      /2 assignments for 3 indices of the axis/,
+    ],
+    [{ kind: "indices", axis: 2, groups: 2, assignment: [0, 1] }, [2, 3], /axis is 2/],
+    [{ kind: "indices", axis: 0, groups: 1, assignment: [0, 1] }, [2, 3], /index 1 is assigned to group 1/],
     [{ kind: "tensor" }, [3, 0], /has 0 at axis 1/],
     [{ kind: "tensor" }, [Number.NaN], /has NaN at axis 0/],
   ])("refuses layout %j of shape %j", (layout, shape, message) => {

@@ -14,7 +14,14 @@ export type GroupLayout =
   /** Each element is a group of its own. */
   | { readonly kind: "elements" }
   /** The group of each element in row-major order; −1 is ungated: its gate is 1 and it is not penalised. */
-  | { readonly kind: "assignment"; readonly groups: number; readonly assignment: readonly number[] };
+  | { readonly kind: "assignment"; readonly groups: number; readonly assignment: readonly number[] }
+  /** The group of each index of one axis, in any order; −1 is ungated, as above: channels that are interleaved or strided. */
+  | {
+      readonly kind: "indices";
+      readonly axis: number;
+      readonly groups: number;
+      readonly assignment: readonly number[];
+    };
 
 /**
  * A tensor seen so that its groups are the index tuples of some axes: `shape` is the tensor's shape with block axes
@@ -25,7 +32,7 @@ export interface GroupFrame {
   readonly kept: readonly number[];
 }
 
-/** The frame of a regular layout; `undefined` for an explicit assignment. */
+/** The frame of a regular layout; `undefined` for those that list the group of each element or index. */
 export function groupFrame(layout: GroupLayout, shape: readonly number[]): GroupFrame | undefined {
   switch (layout.kind) {
     case "axis":
@@ -58,7 +65,7 @@ export function checkLayout(layout: GroupLayout, shape: readonly number[]): void
       fail(`axis is ${axis}, expected 0 to ${shape.length - 1}`);
     }
   };
-  if (layout.kind === "axis" || layout.kind === "blocks") checkAxis(layout.axis);
+  if (layout.kind === "axis" || layout.kind === "blocks" || layout.kind === "indices") checkAxis(layout.axis);
   if (layout.kind === "blocks") {
     const size = shape[layout.axis]!;
     const whole = Number.isSafeInteger(layout.blockSize) && layout.blockSize > 0;
@@ -73,26 +80,35 @@ export function checkLayout(layout: GroupLayout, shape: readonly number[]): void
     const ascending = layout.axes.every((axis, i) => i === 0 || axis > layout.axes[i - 1]!);
     if (!ascending) fail(`axes are [${layout.axes.join(", ")}], expected them ascending without repeats`);
   }
-  if (layout.kind === "assignment") checkAssignment(layout.groups, layout.assignment, shape, fail);
+  if (layout.kind === "assignment") checkAssignment(layout, sizeOf(shape), "element", fail);
+  if (layout.kind === "indices") checkAssignment(layout, shape[layout.axis]!, "index", fail);
 }
 
 function checkAssignment(
-  groups: number,
-  assignment: readonly number[],
-  shape: readonly number[],
+  { groups, assignment }: { readonly groups: number; readonly assignment: readonly number[] },
+  count: number,
+  of: "element" | "index",
   fail: (problem: string) => never,
 ): void {
-  const size = sizeOf(shape);
   if (!Number.isSafeInteger(groups) || groups < 1) fail(`groups is ${groups}, expected at least 1`);
-  if (assignment.length !== size) fail(`${assignment.length} assignments for ${size} elements`);
+  if (assignment.length !== count) {
+    fail(
+      `${assignment.length} assignments for ${count} ${of === "element" ? "elements" : "indices of the axis"}`,
+    );
+  }
   const bad = assignment.findIndex((group) => !Number.isSafeInteger(group) || group < -1 || group >= groups);
   if (bad === -1) return;
-  fail(`element ${bad} is assigned to group ${assignment[bad]}, expected −1 (ungated) to ${groups - 1}`);
+  fail(`${of} ${bad} is assigned to group ${assignment[bad]}, expected −1 (ungated) to ${groups - 1}`);
+}
+
+/** Whether some elements may be in no group. */
+export function isPartial({ kind }: GroupLayout): boolean {
+  return kind === "assignment" || kind === "indices";
 }
 
 /** Number of groups J of a tensor of `shape`. */
 export function groupCount(layout: GroupLayout, shape: readonly number[]): number {
-  if (layout.kind === "assignment") return layout.groups;
+  if (layout.kind === "assignment" || layout.kind === "indices") return layout.groups;
   const frame = groupFrame(layout, shape)!;
   return sizeOf(frame.kept.map((axis) => frame.shape[axis]!));
 }
@@ -100,10 +116,11 @@ export function groupCount(layout: GroupLayout, shape: readonly number[]): numbe
 /** Number of elements p_j of each group. */
 export function groupSizes(layout: GroupLayout, shape: readonly number[]): number[] {
   const groups = groupCount(layout, shape);
-  const sizes = Array.from({ length: groups }, () => sizeOf(shape) / groups);
-  if (layout.kind === "assignment") {
-    sizes.fill(0);
-    for (const group of layout.assignment) if (group >= 0) sizes[group]! += 1;
+  if (layout.kind !== "assignment" && layout.kind !== "indices") {
+    return Array.from({ length: groups }, () => sizeOf(shape) / groups);
   }
+  const each = layout.kind === "indices" ? sizeOf(shape) / shape[layout.axis]! : 1;
+  const sizes = Array.from({ length: groups }, () => 0);
+  for (const group of layout.assignment) if (group >= 0) sizes[group]! += each;
   return sizes;
 }

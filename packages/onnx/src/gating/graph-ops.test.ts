@@ -4,6 +4,7 @@ import {
   defineGroups,
   smoothPenalty,
   sparsePenalty,
+  squaredGroupNorms,
   type TensorOps,
 } from "@dgate/core";
 import { describeTensorOps } from "@dgate/testing";
@@ -105,7 +106,39 @@ describe("graphOps", () => {
     expect(() => run(graphOps(graph), graph)).toThrow(message);
   });
 
-  test("refuses a graph of an older operator set", () => {
-    expect(() => graphOps(new Graph("old", [["", 12]]))).toThrow(/has opset 12, expected 16 or later/);
+  test.each([7, 11, 13])("sums over axes and gates by index run in opset %i", async (opset) => {
+    const graph = new Graph("old", [["", opset]]);
+    const ops = graphOps(graph);
+    const w = ops.constant([1, 2, 3, 4, 5, 6], [2, 3]);
+    expect(Array.from(await evaluate(graph, ops.sum(w, [0])))).toEqual([5, 7, 9]);
+    const layout = { kind: "indices", axis: 1, groups: 2, assignment: [1, 0, -1] } as const;
+    const set = defineGroups([{ name: "w", shape: [2, 3], layout }]);
+    const factors = { primary: [w], gates: [ops.constant([10, 100], [2])] };
+    const [gated] = collapse(ops, set, factors);
+    expect(Array.from(await evaluate(graph, gated!))).toEqual([100, 20, 3, 400, 50, 6]);
+    // ‖ω_j‖² of the columns 1 and 0.
+    expect(Array.from(await evaluate(graph, squaredGroupNorms(ops, set, factors.primary)))).toEqual([29, 17]);
+  });
+
+  test("float16 weights are gated in float16", async () => {
+    const graph = new Graph("half");
+    const ops = graphOps(graph, { dtype: "float16" });
+    const set = defineGroups([
+      { name: "w", shape: [2, 2], layout: { kind: "blocks", axis: 0, blockSize: 2 } },
+    ]);
+    const half = (values: readonly number[], shape: readonly number[]): Value => ops.constant(values, shape);
+    const [gated] = collapse(ops, set, { primary: [half([1, 2, 3, 4], [2, 2])], gates: [half([0.5], [1])] });
+    expect(gated!.type?.dtype).toBe("float16");
+    expect(Array.from(await evaluate(graph, gated!))).toEqual([0.5, 1, 1.5, 2]);
+  });
+
+  test("refuses an operator set that is too old for an operation", () => {
+    expect(() => graphOps(new Graph("old", [["", 6]]))).toThrow(
+      /has opset 6, but the operations need 7 or later/,
+    );
+    const ops = graphOps(new Graph("old", [["", 15]]));
+    expect(() => ops.segmentSum(ops.constant([1, 2, 3], [3]), [0, 0, 1], 2)).toThrow(
+      /has opset 15, .* not runs of an axis need 16/,
+    );
   });
 });

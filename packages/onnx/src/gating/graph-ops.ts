@@ -1,24 +1,34 @@
 import { broadcastShape, DgateError, type TensorOps } from "@dgate/core";
-import { type Attribute, int, string } from "../graph/attribute.ts";
+import { type Attribute, int, ints, string } from "../graph/attribute.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { elementCount } from "../io/element-types.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 
-/** The first operator set with all that is emitted: ReduceSum takes its axes as an input, ScatterElements adds. */
-const oldestOpset = 16;
+/** The first operator set of each form that is emitted. */
+const opsets = {
+  /** Add, Sub, Mul and Div broadcast as NumPy does. */
+  broadcast: 7,
+  /** ReduceSum takes its axes as an input. */
+  axesInput: 13,
+  /** ScatterElements adds. */
+  scatterAdd: 16,
+};
+
+/** Element types that gates and weights can have. */
+export type GateType = "float32" | "float64" | "float16" | "bfloat16";
 
 /** Options of `graphOps`. */
 export interface GraphOpsOptions {
   /** Element type of the constants, and so of all that is computed with them (default `float32`). */
-  readonly dtype?: "float32" | "float64";
+  readonly dtype?: GateType;
   /** What the names of new values start with (default `gating`). */
   readonly scope?: string;
 }
 
 /**
- * The gating algebra's operations on the values of a graph: each call adds a node of plain ONNX operators (opset 16 or
- * later) and gives its output, typed. `scale`, `square` and `pow` take their number from a new initializer; an operation
+ * The gating algebra's operations on the values of a graph: each call adds a node of plain ONNX operators, in the form of the
+ * graph's operator set, and gives its output, typed. `scale`, `square` and `pow` take their number from a new initializer; an operation
  * that changes nothing adds no node.
  *
  *     const ops = graphOps(graph);
@@ -27,18 +37,12 @@ export interface GraphOpsOptions {
  * Only values of static shape can take part, and values of another type than `dtype` cannot meet its constants: the runtime
  * refuses such a graph.
  *
- * @throws DgateError `UNSUPPORTED` for an older operator set; the operations throw `SHAPE` for values of unknown shape,
- * shapes that do not broadcast and indices out of range.
+ * @throws DgateError `UNSUPPORTED` for an operator set before 7, and from `segmentSum` before 16 if the segments differ in size; the operations throw `SHAPE` for values of unknown shape, shapes that do not broadcast and indices out
+ * of range.
  */
 export function graphOps(graph: Graph, options: GraphOpsOptions = {}): TensorOps<Value> {
-  const opset = graph.opsets.get("") ?? 0;
-  if (opset < oldestOpset) {
-    throw new DgateError(
-      "UNSUPPORTED",
-      `graphOps: graph "${graph.name}" has opset ${opset}, expected ${oldestOpset} or later; convert the model first.`,
-    );
-  }
   const emitter = new Emitter(graph, options);
+  emitter.need(opsets.broadcast, "the operations");
   const binary =
     (op: string) =>
     (a: Value, b: Value): Value =>
@@ -70,14 +74,25 @@ export function graphOps(graph: Graph, options: GraphOpsOptions = {}): TensorOps
 
 /** Adds typed nodes and constants to a graph. */
 class Emitter {
+  readonly opset: number;
   readonly #graph: Graph;
-  readonly #dtype: "float32" | "float64";
+  readonly #dtype: GateType;
   readonly #scope: string;
 
   constructor(graph: Graph, { dtype = "float32", scope = "gating" }: GraphOpsOptions) {
+    this.opset = graph.opsets.get("") ?? 0;
     this.#graph = graph;
     this.#dtype = dtype;
     this.#scope = scope;
+  }
+
+  /** Refuses a graph whose operator set is older than what is to be emitted. */
+  need(opset: number, what: string): void {
+    if (this.opset >= opset) return;
+    throw new DgateError(
+      "UNSUPPORTED",
+      `graphOps: graph "${this.#graph.name}" has opset ${this.opset}, but ${what} need ${opset} or later; convert the model first.`,
+    );
   }
 
   numbers(values: ArrayLike<number>, shape: readonly number[]): Value {
@@ -132,7 +147,9 @@ function sum(emitter: Emitter, x: Value, axes?: readonly number[]): Value {
   if (axes?.length === 0 || shape.length === 0) return x;
   const over = axes ?? shape.map((_, axis) => axis);
   const kept = shape.filter((_, axis) => !over.includes(axis));
-  return emitter.node("ReduceSum", [x, emitter.integers(over)], kept, { keepdims: int(0) });
+  return emitter.opset >= opsets.axesInput
+    ? emitter.node("ReduceSum", [x, emitter.integers(over)], kept, { keepdims: int(0) })
+    : emitter.node("ReduceSum", [x], kept, { keepdims: int(0), axes: ints(over) });
 }
 
 function reshape(emitter: Emitter, x: Value, shape: readonly number[]): Value {
@@ -155,7 +172,10 @@ function gather(emitter: Emitter, x: Value, indices: readonly number[]): Value {
   return emitter.node("Gather", [x, emitter.integers(indices)], [indices.length, ...rest], { axis: int(0) });
 }
 
-/** Adds the elements to zeros at their segments; those of segment −1 are left behind by a Gather first. */
+/**
+ * Segments of one size are gathered side by side and summed as rows, which every operator set has. Others are added to zeros
+ * at their places; those of segment −1 are left behind by a Gather first.
+ */
 function segmentSum(emitter: Emitter, x: Value, segments: readonly number[], count: number): Value {
   const shape = shapeOf(x);
   if (shape.length !== 1 || shape[0] !== segments.length || segments.some((segment) => segment >= count)) {
@@ -165,6 +185,14 @@ function segmentSum(emitter: Emitter, x: Value, segments: readonly number[], cou
         `got [${shape.join(", ")}] and ${segments.length} segments up to ${segments.reduce((a, b) => Math.max(a, b), -1)}.`,
     );
   }
+  const places = Array.from({ length: count }, (): number[] => []);
+  segments.forEach((segment, i) => places[segment]?.push(i));
+  const size = places[0]?.length ?? 0;
+  if (size > 0 && places.every((segment) => segment.length === size)) {
+    const rows = reshape(emitter, gather(emitter, x, places.flat()), [count, size]);
+    return sum(emitter, rows, [1]);
+  }
+  emitter.need(opsets.scatterAdd, "sums over groups of several sizes that are not runs of an axis");
   const zeros = emitter.numbers(new Float64Array(count), [count]);
   const inside = segments.flatMap((segment, i) => (segment >= 0 ? [i] : []));
   if (inside.length === 0) return zeros;

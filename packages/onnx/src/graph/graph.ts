@@ -136,6 +136,15 @@ export class Graph {
     this.#inputs.add(value);
   }
 
+  /** Makes an initializer that a caller may override a plain constant. */
+  undeclareInput(value: Value): void {
+    this.#own(value);
+    if (!this.#inputs.has(value) || !value.data) {
+      throw new DgateError("GROUP", `value "${value.name}" is no input with a default.`);
+    }
+    this.#inputs.delete(value);
+  }
+
   /** Removes an unused graph input. */
   removeInput(value: Value): void {
     this.#own(value);

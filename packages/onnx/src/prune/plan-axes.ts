@@ -70,9 +70,9 @@ class PlanAxes {
       const site = sites.join(" + ");
       if (gone) return { site, tensor, axis, size: 1, blockSize: axisSize, kept: [] };
       const [place, other] = slice.places;
-      // Groups that are runs of the whole axis are planned as such; others index by index.
-      const runs = !other && place?.offset === 0 && place.stride * groups === axisSize;
-      const blockSize = runs ? place.stride : 1;
+      // Groups that are runs of the whole axis are planned as such, unless another site takes parts of them; others index by index.
+      const regular = !other && place?.offset === 0 && place.stride * groups === axisSize;
+      const blockSize = regular && areWhole(dead, place.stride) ? place.stride : 1;
       const all = Array.from({ length: axisSize / blockSize }, (_, at) => at);
       const kept = all.filter((at) =>
         Array.from({ length: blockSize }, (_, i) => i).some((i) => !dead.has(at * blockSize + i)),
@@ -82,12 +82,22 @@ class PlanAxes {
   }
 }
 
+/** Whether each run of `size` indices is in the set as a whole or not at all. */
+function areWhole(indices: ReadonlySet<number>, size: number): boolean {
+  const counts = new Map<number, number>();
+  for (const index of indices) {
+    const run = Math.floor(index / size);
+    counts.set(run, (counts.get(run) ?? 0) + 1);
+  }
+  return [...counts.values()].every((count) => count === size);
+}
+
 /**
- * Whether a coupled slice is planned with a site. Of heads everything is, the rows of the output projection too: a key–value
+ * Whether a coupled slice is planned with a site. Of heads and their dims everything is, the rows of the output projection too: a key–value
  * cache that is fed may hold anything for a head whose keys and values are zero.
  */
 function goesWith({ kind }: Site, { role }: CoupledSlice, biases: boolean): boolean {
-  if (kind === "heads" || kind === "queries")
+  if (kind === "heads" || kind === "queries" || kind === "headDims")
     return role !== "statistics" && (biases || role !== "parameter");
   return biases && role === "parameter";
 }

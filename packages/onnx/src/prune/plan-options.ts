@@ -50,7 +50,8 @@ export interface PlanOptions {
   /** Seed of `random`. */
   readonly seed?: number;
   /**
-   * Sites to prune, by name or kind. By default all that can be but those of kind `inputs`, `queries`, `headDims` and `layers`.
+   * Sites to prune, by name or kind. By default all that can be but those of kind `inputs`, `queries`, `headDims`, `layers` and
+   * `dimensions`, which takes all layers that write into the embedding's stream with it.
    */
   readonly sites?: readonly (SiteKind | (string & {}))[];
   /** At least this many groups of a site stay (default 1). */

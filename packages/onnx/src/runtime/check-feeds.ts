@@ -18,19 +18,25 @@ export function shapesFit(a: readonly Dim[] | undefined, b: readonly Dim[] | und
 }
 
 /**
- * Every input must be fed, and nothing else.
+ * Every input must be fed, an optional one can be, and nothing else.
  * @throws DgateError `OPTION` for a missing or unknown input
  */
-export function checkNames(inputs: readonly RunnerValue[], feeds: Readonly<Record<string, unknown>>): void {
-  const takes = inputs.map(({ name }) => name);
+export function checkNames(
+  inputs: readonly RunnerValue[],
+  optional: readonly RunnerValue[],
+  feeds: Readonly<Record<string, unknown>>,
+): void {
+  const takes = [...inputs, ...optional].map(({ name }) => name);
   const given = Object.keys(feeds);
-  const missing = takes.find((name) => !given.includes(name));
+  const missing = inputs.find(({ name }) => !given.includes(name));
   const unknown = given.find((name) => !takes.includes(name));
-  if (missing === undefined && unknown === undefined) return;
-  const what = missing === undefined ? `there is no input "${unknown}"` : `input "${missing}" is not fed`;
+  if (!missing && unknown === undefined) return;
+  const what = missing ? `input "${missing.name}" is not fed` : `there is no input "${unknown}"`;
+  const needed = inputs.map(printInput).join(", ") || "none";
+  const more = optional.length > 0 ? ` and can take ${optional.map(printInput).join(", ")}` : "";
   throw new DgateError(
     "OPTION",
-    `run: ${what}; the model takes ${inputs.map(printInput).join(", ") || "none"}, given are ${given.join(", ") || "none"}.`,
+    `run: ${what}; the model takes ${needed}${more}, given are ${given.join(", ") || "none"}.`,
   );
 }
 

@@ -1,7 +1,8 @@
 import { DgateError } from "@dgate/core";
 import type { Dim } from "../graph/graph.ts";
-import type { DataType } from "../graph/tensor.ts";
+import type { DataType, Tensor } from "../graph/tensor.ts";
 import { checkFeed, checkNames, printInput, printType } from "./check-feeds.ts";
+import { openInputs } from "./optional-inputs.ts";
 import {
   firstLine,
   importFirstOrt,
@@ -23,8 +24,10 @@ export interface RunnerValue {
 
 /** A loaded model. Runs are done one after the other, in the order of the calls. */
 export interface Runner {
-  /** Those that must be fed; inputs with a default in the file keep it. */
+  /** Those that must be fed. */
   readonly inputs: readonly RunnerValue[];
+  /** Those that may be fed and have a default: the gates of a gated model, and what `RunnerOptions.optionalInputs` names. */
+  readonly optionalInputs: readonly RunnerValue[];
   readonly outputs: readonly RunnerValue[];
   /**
    * Runs the model once; outputs by name.
@@ -45,6 +48,11 @@ export interface RunnerOptions {
   readonly runtime?: "node" | "web";
   /** Threads of one run. The web runtime fixes them at the first model of a process. */
   readonly threads?: number;
+  /**
+   * Inputs with a default in the file that are to be fed in some runs, by name. By default the gates of a gated model; all
+   * others keep their default.
+   */
+  readonly optionalInputs?: readonly string[];
   /** More options of `InferenceSession.create`. */
   readonly session?: OrtSessionOptions;
 }
@@ -54,7 +62,7 @@ export interface RunnerOptions {
  *
  * @param bytes an ONNX file
  * @throws DgateError `MISSING_PACKAGE` if the runtime is not installed, `FORMAT` if it refuses the model, `UNSUPPORTED` for
- * float16 inputs or outputs on onnxruntime-node from Node 24 on.
+ * float16 inputs or outputs on onnxruntime-node from Node 24 on, `OPTION` for optional inputs that are not there.
  */
 export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {}): Promise<Runner> {
   const { threads = 1, session: more = {} } = options;
@@ -66,7 +74,8 @@ export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {})
   }
   const { runtime, ort } = await importFirstOrt(candidates(options.runtime));
   if (runtime === "web") ort.env.wasm.numThreads = threads;
-  const session = await createSession(ort, bytes, {
+  const opened = openInputs(bytes, options.optionalInputs);
+  const session = await createSession(ort, opened.bytes, {
     executionProviders: [runtime === "node" ? "cpu" : "wasm"],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
@@ -82,7 +91,7 @@ export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {})
         `(Node ${process.versions.node}); give { runtime: "web" } or use Node 22.`,
     );
   }
-  return runnerOf(ort, session);
+  return runnerOf(ort, session, opened.defaults);
 }
 
 /** Its native side knows float16 as Uint16Array only, while its own Tensor makes a Float16Array wherever there is one. */
@@ -123,19 +132,26 @@ export async function createSession(
   }
 }
 
-/** A session behind the `Runner` interface. */
-export function runnerOf(ort: OrtModule, session: OrtSession): Runner {
-  const inputs = describe(session.inputNames, session.inputMetadata);
+/** A session behind the `Runner` interface; `defaults` are fed to the inputs of these names where the caller feeds nothing. */
+export function runnerOf(
+  ort: OrtModule,
+  session: OrtSession,
+  defaults: ReadonlyMap<string, Tensor> = new Map(),
+): Runner {
+  const taken = describe(session.inputNames, session.inputMetadata);
+  const inputs = taken.filter(({ name }) => !defaults.has(name));
+  const optionalInputs = taken.filter(({ name }) => defaults.has(name));
   const outputs = describe(session.outputNames, session.outputMetadata);
   let last: Promise<unknown> = Promise.resolve();
   let released = false;
 
   const runOnce = async (feeds: Readonly<Record<string, Feed>>): Promise<Record<string, RunTensor>> => {
     if (released) throw new DgateError("OPTION", "run: the model was disposed; load it again.");
-    checkNames(inputs, feeds);
+    checkNames(inputs, optionalInputs, feeds);
     const given: Record<string, OrtTensor> = {};
-    for (const input of inputs) {
-      const tensor = toOrt(ort, input.name, feeds[input.name]!, input.dtype); // checkNames: it is there
+    for (const input of taken) {
+      const feed = Object.hasOwn(feeds, input.name) ? feeds[input.name] : defaults.get(input.name);
+      const tensor = toOrt(ort, input.name, feed!, input.dtype); // checkNames: it is there
       checkFeed(input, tensor);
       given[input.name] = tensor;
     }
@@ -148,7 +164,7 @@ export function runnerOf(ort: OrtModule, session: OrtSession): Runner {
       const fed = Object.entries(given).map(([name, { type, dims }]) => `${name} ${printType(type, dims)}`);
       throw new DgateError(
         "CHECK",
-        `onnxruntime cannot run the model, which takes ${inputs.map(printInput).join(", ")}, ` +
+        `onnxruntime cannot run the model, which takes ${taken.map(printInput).join(", ")}, ` +
           `with ${fed.join(", ")}: ${firstLine(text)}`,
         { cause },
       );
@@ -157,6 +173,7 @@ export function runnerOf(ort: OrtModule, session: OrtSession): Runner {
 
   return {
     inputs,
+    optionalInputs,
     outputs,
     run(feeds) {
       const result = last.then(() => runOnce(feeds));

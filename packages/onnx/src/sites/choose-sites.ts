@@ -10,7 +10,8 @@ interface Choice {
 }
 
 /**
- * The prunable sites that a caller asks for; by default all but those of kind `inputs`, `queries`, `headDims` and `layers`.
+ * The prunable sites that a caller asks for; by default all but those of kind `inputs`, `queries`,
+ * `headDims`, `layers` and `dimensions` (with the layers that write into the same stream).
  *
  * @throws DgateError `NO_MATCH` for a name that no site has and if no site is left, `UNSUPPORTED` if one asked for by name
  * cannot be pruned
@@ -30,26 +31,43 @@ export function chooseSites(sites: readonly Site[], { sites: wanted, kept }: Cho
       throw new DgateError("UNSUPPORTED", `plan: site "${name}" cannot be pruned: ${reason}.`);
   }
   const open = sites.filter(({ prunable }) => prunable === true);
-  const chosen = open.filter((site) =>
-    names ? names.includes(site.name) || names.includes(site.kind) : isDefault(site, open),
-  );
+  const asked = names && open.filter(({ name, kind }) => names.includes(name) || names.includes(kind));
+  const chosen = asked ? withWholeWidth(asked, open) : defaultSites(open);
   if (chosen.length > 0) return chosen;
-  const asked = names
+  const refused = names
     ? sites.filter(({ name, kind }) => names.includes(name) || names.includes(kind))
     : sites;
-  const reasons = asked.flatMap(({ name, prunable }) => (prunable === true ? [] : [`${name}: ${prunable}`]));
+  const reasons = refused.flatMap(({ name, prunable }) =>
+    prunable === true ? [] : [`${name}: ${prunable}`],
+  );
   throw new DgateError(
     "NO_MATCH",
     `plan: no site ${names ? `of ${names.join(", ")}` : "of the model"} can be pruned. ${reasons.slice(0, 3).join("; ")}`,
   );
 }
 
-const onRequest: ReadonlySet<SiteKind> = new Set(["inputs", "queries", "headDims", "layers"]);
+/** The embedding's columns are the width of the whole model: every layer that writes into that stream goes with them. */
+function withWholeWidth(asked: readonly Site[], open: readonly Site[]): Site[] {
+  const widths = channelsOf(asked, "dimensions");
+  return open.filter((site) => asked.includes(site) || widths.has(site.channel));
+}
 
-/** All but what is pruned on request only; of an axis with several sites (groups × channels) the outermost one. */
-function isDefault(site: Site, open: readonly Site[]): boolean {
-  const first = open.find(({ tensor, axis, kind }) => {
-    return tensor === site.tensor && axis === site.axis && !onRequest.has(kind);
+const channelsOf = (sites: readonly Site[], kind: SiteKind): ReadonlySet<number> =>
+  new Set(sites.filter((site) => site.kind === kind).map(({ channel }) => channel));
+
+const onRequest: ReadonlySet<SiteKind> = new Set(["inputs", "queries", "headDims", "layers", "dimensions"]);
+
+/**
+ * All but what is pruned on request only, which includes the width of a model that begins with an embedding; of an axis with
+ * several sites (groups × channels) the outermost one.
+ */
+function defaultSites(open: readonly Site[]): Site[] {
+  const widths = channelsOf(open, "dimensions");
+  const axes = new Set<string>();
+  return open.filter(({ kind, channel, tensor, axis }) => {
+    const key = `${axis} ${tensor}`;
+    if (onRequest.has(kind) || axes.has(key)) return false;
+    axes.add(key);
+    return !widths.has(channel);
   });
-  return first === site;
 }

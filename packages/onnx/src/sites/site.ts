@@ -6,15 +6,19 @@ import type { Coupling, Occurrence } from "../coupling/analyse.ts";
  * heads (of grouped-query attention: key–value heads with their queries), the queries of every key–value head (`queries`),
  * the indices within every head (`headDims`), whole residual branches (`layers`), features of the model's inputs (`inputs`), columns of an embedding (`dimensions`).
  */
-export type SiteKind =
-  | "neurons"
-  | "filters"
-  | "heads"
-  | "queries"
-  | "headDims"
-  | "layers"
-  | "inputs"
-  | "dimensions";
+export type SiteKind = (typeof siteKinds)[number];
+
+/** All kinds of sites. */
+export const siteKinds = [
+  "neurons",
+  "filters",
+  "heads",
+  "queries",
+  "headDims",
+  "layers",
+  "inputs",
+  "dimensions",
+] as const;
 
 /**
  * What a coupled tensor does with the channels: `producer` makes them (rows of zeros there make the channel constant),
