@@ -1,7 +1,7 @@
 import { type Dim, describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
 import { addDims, multiplyDims } from "../infer/dims.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
-import { symbolSources, type SymbolSource } from "../infer/size-symbols.ts";
+import { addSources, symbolSources, type SymbolSource } from "../infer/size-symbols.ts";
 import type { Inference } from "../infer/view.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import {
@@ -79,6 +79,8 @@ export function analyseCoupling(graph: Graph): Coupling {
       rule?.(context);
       context.finish(leftReason(rule !== undefined, node, axesOf));
     });
+    // Only what comes after a node may read the sizes of its outputs: no cycle.
+    for (const output of node.outputs) if (output) addSources(symbols, output, inference);
   }
   const caches = findCaches(graph);
   for (const value of graph.values) {

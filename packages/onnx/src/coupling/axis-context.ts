@@ -58,6 +58,14 @@ export type SizeUse =
       readonly before: Space;
       readonly taken: Space;
       readonly after: Space;
+    }
+  /** `Pad`: `before` and `after` are the channels that it adds to axis `axis`. */
+  | {
+      readonly kind: "pad";
+      readonly node: Node;
+      readonly axis: number;
+      readonly before: Space;
+      readonly after: Space;
     };
 
 /** What rules write to. */

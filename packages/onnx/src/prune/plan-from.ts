@@ -83,13 +83,27 @@ function chooseSites(sites: readonly Site[], { sites: wanted, kept }: PlanOption
 
 const onRequest: ReadonlySet<SiteKind> = new Set(["inputs", "queries", "headDims", "layers"]);
 
-/** All but what is pruned on request only; of an axis with several sites (groups × channels) the outermost one. */
+/**
+ * All but what is pruned on request only; of sites on the same indices of an axis (groups × channels) the outermost one. Sites
+ * side by side, the runs that a Split or a Pad makes of an axis, do not compete.
+ */
 function isDefault(site: Site, open: readonly Site[]): boolean {
   if (onRequest.has(site.kind)) return false;
-  return (
-    open.find(
-      ({ tensor, axis, kind }) => tensor === site.tensor && axis === site.axis && !onRequest.has(kind),
-    ) === site
+  const own = new Set(indicesOfSite(site));
+  const first = open.find(
+    (other) =>
+      other === site ||
+      (other.tensor === site.tensor &&
+        other.axis === site.axis &&
+        !onRequest.has(other.kind) &&
+        indicesOfSite(other).some((at) => own.has(at))),
+  );
+  return first === site;
+}
+
+function indicesOfSite({ groups, places }: Site): number[] {
+  return places.flatMap((place) =>
+    Array.from({ length: groups }, (_, group) => indicesOf(place, group)).flat(),
   );
 }
 
