@@ -46,7 +46,7 @@ function removedSum(
   const context = new SliceContext(node, constants);
   const weights = denseWeights(context);
   const data = weights && context.slicesOf(left.input, left.axis);
-  // Where constants do not add evenly, what is not zero went only because nothing that stays reads it.
+  // What an uneven layer reads of removed channels is zero, or carried on by another channel.
   if (!weights || !data || weights.uneven !== undefined) return undefined;
   const stay = new Set(kept);
   const gone = Array.from({ length: space.size ?? 0 }, (_, k) => k).filter((k) => !stay.has(k));

@@ -4,6 +4,7 @@ import type { Graph } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { countCosts } from "../sites/count-costs.ts";
 import { type AxisCut, axisCuts } from "./axis-cuts.ts";
+import { carryConstants } from "./carry-constants.ts";
 import { cut, type InputMode, type PortCut } from "./cut.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { decideRemoval, type KeptBack } from "./decide.ts";
@@ -81,11 +82,12 @@ export function prune(
   const gathers = inputs === "gather" ? insertFeatureGathers(work, plan) : [];
   const coupling = analyseCoupling(work);
   const constants = sliceConstants(coupling);
-  const { removal, keptBack } = decideRemoval(plan, constants);
+  const { removal, keptBack, carried } = decideRemoval(plan, constants);
   const removed = plan.axes.map((planned) => {
     return { site: planned.site, groups: planned.size, kept: groupsLeft(coupling, removal, planned) };
   });
   const constantCuts = axisCuts(coupling, removal, before);
+  carryConstants(constants, carried);
   foldRemovedConstants(constants, removal);
   const border = cut(coupling, removal, inputs);
   const kept = dropFullGathers(work, gathers);

@@ -1,7 +1,7 @@
 import type { Family } from "./family.ts";
 import { keras } from "./keras.ts";
 import { efficientNet, mobileNetV2, mobileNetV3 } from "./mobilenet.ts";
-import { denseNet, inception, shuffleNetV2, squeezeNet } from "./multi-branch.ts";
+import { denseNet, inception, shuffleNetV1, shuffleNetV2, squeezeNet } from "./multi-branch.ts";
 import { convNeXt, regNet, vgg } from "./plain.ts";
 import { focus, resNet18, resNet50, resNetA } from "./resnet.ts";
 import { unet } from "./unet.ts";
@@ -15,6 +15,7 @@ export const families: readonly Family[] = [
   mobileNetV2,
   mobileNetV3,
   efficientNet,
+  shuffleNetV1,
   shuffleNetV2,
   denseNet,
   inception,

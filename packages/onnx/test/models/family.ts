@@ -12,8 +12,12 @@ export interface Family {
   readonly build: (width: number, variant: string) => Graph;
   /** Multiply–adds for one image, counted by hand. */
   readonly macs: (width: number, variant: string) => number;
+  /** The sites to prune; all by default. */
+  readonly chosen?: readonly string[];
   /** Layers that can be pruned, and the channel spaces that they share. */
   readonly prunable: (variant: string) => { readonly sites: number; readonly channels: number };
+  /** Why channels whose biases stay may be kept back, besides zero padding. */
+  readonly heldBack?: (variant: string) => RegExp | undefined;
   /** Sites that cannot be pruned, by reason. */
   readonly blocked: (variant: string) => Readonly<Record<string, readonly string[]>>;
 }

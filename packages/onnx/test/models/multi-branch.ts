@@ -142,11 +142,14 @@ export const denseNet: Family = {
   blocked,
 };
 
-/** Channels c·g of two groups interleaved: Reshape, Transpose, Reshape. */
-function channelShuffle(net: NetBuilder, x: Value, channels: number, size: number): Value {
-  const split = net.reshape(x, [-1, 2, channels / 2, size, size], "split");
-  return net.reshape(net.transpose(split, [0, 2, 1, 3, 4]), [-1, channels, size, size], "merge");
+/** Channels of two groups interleaved: Reshape, Transpose, Reshape. */
+function channelShuffle(net: NetBuilder, name: string, x: Value, channels: number, size: number): Value {
+  const split = net.reshape(x, [-1, 2, channels / 2, size, size], `${name}/split`);
+  return net.reshape(net.transpose(split, [0, 2, 1, 3, 4]), [-1, channels, size, size], `${name}/merge`);
 }
+
+/** Channels of each half of ShuffleNetV2's stream. */
+const half = 6;
 
 /** ShuffleNetV2: half of the channels pass, half are worked on, then both are interleaved. */
 export const shuffleNetV2: Family = {
@@ -155,35 +158,84 @@ export const shuffleNetV2: Family = {
   variants: Object.keys(styles),
   build: (width, variant) => {
     const net = new NetBuilder(styles[variant]!);
-    const half = width / 2;
     const unit = (name: string, x: Value, from: number, stride: number): Value => {
-      const a = net.layer(`${name}/1`, x, [from, half], { kernel: 1 });
-      const b = net.layer(`${name}/2`, a, [half, half], { stride, pad: 1, group: half, activation: "none" });
-      return net.layer(`${name}/3`, b, [half, half], { kernel: 1 });
+      const a = net.layer(`${name}/1`, x, [from, width], { kernel: 1 });
+      const b = net.layer(`${name}/2`, a, [width, width], {
+        stride,
+        pad: 1,
+        group: width,
+        activation: "none",
+      });
+      return net.layer(`${name}/3`, b, [width, half], { kernel: 1 });
     };
     const image = net.input("image", ["batch", 3, 16, 16]);
-    const stem = net.layer("stem", image, [3, half], { stride: 2, pad: 1 });
-    const down = net.layer("down/1", stem, [half, half], {
+    const stem = net.layer("stem", image, [3, width], { stride: 2, pad: 1 });
+    const down = net.layer("down/1", stem, [width, width], {
       stride: 2,
       pad: 1,
-      group: half,
+      group: width,
       activation: "none",
     });
-    const left = net.layer("down/2", down, [half, half], { kernel: 1 });
-    let x = channelShuffle(net, net.concat([left, unit("a", stem, half, 2)]), width, 4);
+    const left = net.layer("down/2", down, [width, half], { kernel: 1 });
+    let x = channelShuffle(net, "a", net.concat([left, unit("a", stem, width, 2)]), 2 * half, 4);
     for (const name of ["b", "c"]) {
       const [pass, work] = net.split(x, [half, half]);
-      x = channelShuffle(net, net.concat([pass!, unit(name, work!, half, 1)]), width, 4);
+      x = channelShuffle(net, name, net.concat([pass!, unit(name, work!, half, 1)]), 2 * half, 4);
     }
-    return net.output(net.classifier(net.layer("last", x, [width, 2 * width], { kernel: 1 }), 2 * width));
+    return net.output(net.classifier(net.layer("last", x, [2 * half, 2 * width], { kernel: 1 }), 2 * width));
   },
   macs: (w) => {
-    const h = w / 2;
-    const depthwise = convMacs(h, h, 3, 4, h);
-    const down = depthwise + convMacs(h, h, 1, 4) + convMacs(h, h, 1, 8) + depthwise + convMacs(h, h, 1, 4);
-    const unit = 2 * convMacs(h, h, 1, 4) + depthwise;
-    return convMacs(3, h, 3, 8) + down + 2 * unit + convMacs(w, 2 * w, 1, 4) + 2 * w * 10;
+    const strided = convMacs(w, w, 3, 4, w) + convMacs(w, half, 1, 4);
+    const unit = convMacs(half, w, 1, 4) + convMacs(w, w, 3, 4, w) + convMacs(w, half, 1, 4);
+    return (
+      convMacs(3, w, 3, 8) +
+      strided +
+      convMacs(w, w, 1, 8) +
+      strided +
+      2 * unit +
+      convMacs(2 * half, 2 * w, 1, 4) +
+      2 * w * 10
+    );
   },
-  prunable: () => ({ sites: 13, channels: 0 }),
+  // Everything but the stream, which is halved and interleaved again and again.
+  chosen: ["stem", "down/1", "a/1", "a/2", "b/1", "b/2", "c/1", "c/2", "last"].map(
+    (name) => `${name}/conv.filters`,
+  ),
+  prunable: () => ({ sites: 11, channels: 6 }),
+  blocked: () => ({
+    'Split "split_b/merge_output_0" mixes channels in a way that does not split': [
+      "b/3/conv.filters",
+      "c/3/conv.filters",
+    ],
+    ...blocked(),
+  }),
+};
+
+/** ShuffleNetV1: a residual block of grouped 1×1 convolutions with a shuffle between. */
+export const shuffleNetV1: Family = {
+  name: "ShuffleNetV1",
+  width: 8,
+  variants: Object.keys(styles),
+  build: (width, variant) => {
+    const net = new NetBuilder(styles[variant]!);
+    const stem = net.layer("stem", net.input("image", ["batch", 3, 8, 8]), [3, 2 * width], { pad: 1 });
+    const a = net.layer("a", stem, [2 * width, 2 * width], { kernel: 1, group: 2 });
+    const shuffled = channelShuffle(net, "shuffle", a, 2 * width, 8);
+    const b = net.layer("b", shuffled, [2 * width, 2 * width], {
+      pad: 1,
+      group: 2 * width,
+      activation: "none",
+    });
+    const c = net.layer("c", b, [2 * width, 2 * width], { kernel: 1, group: 2, activation: "none" });
+    return net.output(net.classifier(net.op("Relu", [net.op("Add", [c, stem])]), 2 * width));
+  },
+  macs: (w) =>
+    convMacs(3, 2 * w, 3, 8) +
+    2 * convMacs(2 * w, 2 * w, 1, 8, 2) +
+    convMacs(2 * w, 2 * w, 3, 8, 2 * w) +
+    2 * w * 10,
+  // The same index of both groups, not one of the two groups.
+  chosen: ["stem/conv.filters.2", "a/conv.filters.2", "b/conv.filters.2", "c/conv.filters.2"],
+  prunable: () => ({ sites: 8, channels: 3 }),
   blocked,
 };

@@ -76,7 +76,7 @@ export const regNet: Family = {
     );
   },
   // A 1×1 and the grouped 3×3 after it have two sites each: whole groups, and the index within every group.
-  prunable: () => ({ sites: 0, channels: 0 }),
+  prunable: () => ({ sites: 18, channels: 10 }),
   blocked,
 };
 
@@ -111,5 +111,12 @@ export const convNeXt: Family = {
     return convMacs(3, stream, 4, 4) + 2 * block + stream * 10;
   },
   prunable: () => ({ sites: 2, channels: 2 }),
-  blocked,
+  blocked: (variant) => {
+    const reason =
+      Number(variant.slice(6)) >= 17
+        ? 'LayerNormalization "stem/norm" normalises over this axis: removing a channel changes the statistics'
+        : 'ReduceMean "reducemean_2" reduces over this axis';
+    const inStream = ["stem.filters", "a/dw.filters", "a/down.neurons", "b/dw.filters", "b/down.neurons"];
+    return { [reason]: inStream, ...blocked() };
+  },
 };
