@@ -2,6 +2,7 @@ import { type Graph, int, ints, type Value } from "@dgate/onnx";
 import { fc } from "@dgate/testing";
 import { GraphBuilder } from "./graph-builder.ts";
 import { activations } from "./random-cnn.ts";
+import { epsilon } from "./random-vision-layers.ts";
 
 const layers = [
   "conv",
@@ -67,7 +68,7 @@ const rules: { readonly [L in (typeof layers)[number]]: Rule } = {
       net.weight(`${name}/scale`, [channels], 0.3, 1),
       net.weight(`${name}/shift`, [channels]),
     ];
-    const attributes = { num_groups: int(channels % 2 === 0 ? 2 : 1) };
+    const attributes = { num_groups: int(channels % 2 === 0 ? 2 : 1), epsilon };
     return { x: net.op("GroupNormalization", [x, ...parameters], attributes), channels, size };
   },
   residual: (net, name, { x, channels, size }, all) => {
@@ -93,7 +94,7 @@ const rules: { readonly [L in (typeof layers)[number]]: Rule } = {
 
 export function buildNdCnn({ seed, rank, layers: chosen, activation, flatten }: NdCnn): Graph {
   const net = new GraphBuilder(seed, 21);
-  const all = (number: number): number[] => new Array<number>(rank).fill(number);
+  const all = (number: number): number[] => Array.from({ length: rank }, () => number);
   const start = rank === 1 ? 16 : 6;
   let state: State = { x: net.input("x", ["batch", 2, ...all(start)]), channels: 2, size: start };
   chosen.forEach((layer, i) => {

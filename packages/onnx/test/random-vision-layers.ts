@@ -31,6 +31,9 @@ export const visionLayers = [
   "wholeGroups",
 ] as const;
 
+/** Large enough that rounding errors of a constant channel are not magnified by 1/√ε. */
+export const epsilon = float(0.1);
+
 const groupsOf = (channels: number): number => [3, 2].find((each) => channels % each === 0) ?? 1;
 
 function scaleAndShift(net: GraphBuilder, name: string, size: number): Value[] {
@@ -40,7 +43,7 @@ function scaleAndShift(net: GraphBuilder, name: string, size: number): Value[] {
 /** Layers of vision models beyond convolution and pooling, for networks of operator set 21. */
 export const visionRules: { readonly [L in (typeof visionLayers)[number]]: Rule } = {
   groupNorm: (net, name, { x, channels, size }) => {
-    const attributes = { num_groups: int(groupsOf(channels)) };
+    const attributes = { num_groups: int(groupsOf(channels)), epsilon };
     return {
       x: net.op("GroupNormalization", [x, ...scaleAndShift(net, name, channels)], attributes),
       channels,
@@ -53,11 +56,15 @@ export const visionRules: { readonly [L in (typeof visionLayers)[number]]: Rule 
     const [ones, zeros] = [1, 0].map((number, i) =>
       net.graph.addInitializer(
         `${name}/${i}`,
-        tensorOf("float32", [groups], new Array<number>(groups).fill(number)),
+        tensorOf(
+          "float32",
+          [groups],
+          Array.from({ length: groups }, () => number),
+        ),
       ),
     );
     const back = net.reshape(
-      net.op("InstanceNormalization", [grouped, ones, zeros]),
+      net.op("InstanceNormalization", [grouped, ones, zeros], { epsilon }),
       [-1, channels, size, size],
       `${name}/back`,
     );
@@ -65,7 +72,11 @@ export const visionRules: { readonly [L in (typeof visionLayers)[number]]: Rule 
     return { x: net.op("Add", [scaled, net.weight(`${name}/shift`, [channels, 1, 1])]), channels, size };
   },
   instanceNorm: (net, name, { x, channels, size }) => {
-    return { x: net.op("InstanceNormalization", [x, ...scaleAndShift(net, name, channels)]), channels, size };
+    return {
+      x: net.op("InstanceNormalization", [x, ...scaleAndShift(net, name, channels)], { epsilon }),
+      channels,
+      size,
+    };
   },
   localNorm: (net, _, { x, channels, size }) => ({
     x: net.op("LRN", [x], { size: int(3), alpha: float(0.1) }),

@@ -127,29 +127,39 @@ function outsideUse(graph: Graph, value: Value, caches: Caches): string | undefi
 }
 
 /** All places of a leaf in an axis; several where an axis holds the same channels twice. */
-export function occurrences(axis: Space, leaf: Space): Occurrence[] {
+export function occurrences(axis: Space, leaf: Space): readonly Occurrence[] {
+  return axis.root === leaf.root && !axis.parts ? [whole] : (allOccurrences(axis).get(leaf.root) ?? []);
+}
+
+const whole: Occurrence = { offset: 0, stride: 1, loops: [] };
+
+/** The places of every leaf of an axis, found in one walk: axes of many pieces are asked about all of them. */
+export function allOccurrences(axis: Space): ReadonlyMap<Space, readonly Occurrence[]> {
   const { parts } = axis;
-  if (!parts) return axis.root === leaf.root ? [{ offset: 0, stride: 1, loops: [] }] : [];
-  if (parts.kind === "sum") {
-    let offset = 0;
-    return parts.spaces.flatMap((part) => {
-      const start = offset;
-      offset += part.size ?? 0;
-      return occurrences(part, leaf).map((found) => ({ ...found, offset: found.offset + start }));
-    });
-  }
-  const strides = factorStrides(parts.spaces);
-  return parts.spaces.flatMap((part, i) => {
-    const stride = strides[i]!;
-    const others = parts.spaces.flatMap((other, j) =>
-      j === i ? [] : [{ count: other.size ?? 0, stride: strides[j]! }],
-    );
-    return occurrences(part, leaf).map((found) => ({
-      offset: found.offset * stride,
-      stride: found.stride * stride,
-      loops: [...others, ...found.loops.map((loop) => ({ count: loop.count, stride: loop.stride * stride }))],
-    }));
+  if (!parts) return new Map([[axis.root, [whole]]]);
+  const found = new Map<Space, Occurrence[]>();
+  const strides = parts.kind === "product" ? factorStrides(parts.spaces) : undefined;
+  let start = 0;
+  parts.spaces.forEach((part, i) => {
+    const stride = strides?.[i] ?? 1;
+    const outer = strides
+      ? parts.spaces.flatMap((other, j) => (j === i ? [] : [{ count: other.size ?? 0, stride: strides[j]! }]))
+      : [];
+    for (const [leaf, places] of allOccurrences(part)) {
+      const list = found.get(leaf) ?? [];
+      found.set(leaf, list);
+      for (const place of places) {
+        const inner = place.loops.map((loop) => ({ count: loop.count, stride: loop.stride * stride }));
+        list.push({
+          offset: start + place.offset * stride,
+          stride: place.stride * stride,
+          loops: [...outer, ...inner],
+        });
+      }
+    }
+    if (!strides) start += part.size ?? 0;
   });
+  return found;
 }
 
 function factorStrides(factors: readonly Space[]): number[] {

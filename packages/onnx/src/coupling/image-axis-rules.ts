@@ -1,4 +1,4 @@
-import { frontAxis, intAttribute, intsAttribute, stringAttribute } from "../ops/attributes.ts";
+import { intAttribute, stringAttribute } from "../ops/attributes.ts";
 import { undoesPool } from "../ops/max-pool-indices.ts";
 import type { AxisContext, AxisRef } from "./axis-context.ts";
 import type { AxisRule } from "./axis-rules.ts";
@@ -58,11 +58,12 @@ const groupNormalization: AxisRule = (context) => {
   context.size({ kind: "attribute", node: context.node, name: "num_groups", space: group });
 };
 
-/** Statistics over `axes` (by default batch and positions, so that each channel is on its own). */
-const meanVariance = allPass((context, ref, rank) => {
-  const axes = (intsAttribute(context.node, "axes") ?? [0, 2, 3]).map((axis) => frontAxis(axis, rank));
-  return axes.includes(ref.axis) ? "normalises over this axis" : undefined;
-});
+/** Runtimes divide by the deviation as it is, without ε: of a dead channel that is zero, and the masked model gives NaN. */
+const meanVariance = allPass((_, ref) =>
+  ref.axis === 0
+    ? undefined
+    : "divides by the deviation along this axis, which is zero where channels are dead",
+);
 
 /** A channel of the smaller number of channels is block² channels of the larger; a position within the block is none. */
 const blocks = (wide: "input" | "output"): AxisRule => {

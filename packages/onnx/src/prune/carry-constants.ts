@@ -1,9 +1,9 @@
 import { indicesOf, occurrences } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
-import { dataChannels, type Sink } from "./decide.ts";
 import type { DenseWeights } from "./dense-weights.ts";
 import { fixedData } from "./normalise.ts";
+import { dataChannels, type Sink } from "./sink.ts";
 import type { SliceConstants, SliceSource } from "./slice-context.ts";
 
 /**
@@ -81,9 +81,9 @@ function strengthOf(leaf: Space, index: number, sinks: readonly Sink[]): readonl
 const isStronger = (a: readonly [number, number], b: readonly [number, number]): boolean =>
   a[0] > b[0] || (a[0] === b[0] && a[1] > b[1]);
 
-function canCarry({ contraction, weights, data }: Sink, leaf: Space, from: number, to: number): boolean {
-  const channels = (index: number): number[] =>
-    dataChannels(channelsOf({ contraction, weights, data, other: undefined }, leaf, index), weights!);
+function canCarry(sink: Sink, leaf: Space, from: number, to: number): boolean {
+  const { data, weights } = sink;
+  const channels = (index: number): number[] => dataChannels(channelsOf(sink, leaf, index), weights!);
   const carriers = channels(to);
   // A channel that varies goes because nothing that stays reads it.
   return channels(from).every(

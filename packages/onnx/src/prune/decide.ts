@@ -5,8 +5,9 @@ import type { Space } from "../coupling/space.ts";
 import { describeNode } from "../graph/graph.ts";
 import { type Carried, chooseCarrier } from "./carry-constants.ts";
 import { type DenseWeights, denseWeights, outputsOf } from "./dense-weights.ts";
+import { dataChannels, type Sink } from "./sink.ts";
 import { deadIndices } from "./mask.ts";
-import { type SliceConstants, SliceContext, type SliceSource } from "./slice-context.ts";
+import { SliceContext, type SliceSource } from "./slice-context.ts";
 
 /** Groups of a planned axis that stay although the plan lets them go. */
 export interface KeptBack {
@@ -21,15 +22,6 @@ export interface Decision {
   readonly keptBack: readonly KeptBack[];
   /** Constants of removed channels that other channels carry on. */
   readonly carried: readonly Carried[];
-}
-
-/** A place where removed channels would be summed up, with what is needed to say whether they may go. */
-export interface Sink {
-  readonly contraction: Contraction;
-  readonly weights: DenseWeights | undefined;
-  readonly data: SliceConstants | undefined;
-  /** Constants of the second operand where both are computed. */
-  readonly other: SliceConstants | undefined;
 }
 
 /**
@@ -252,11 +244,6 @@ function objection(sink: Sink, leaf: Space, index: number, gone: ReadonlySet<num
     found ??= { reason, uneven: true };
   }
   return found;
-}
-
-/** Indices of one group's channels, in every group. */
-export function dataChannels(channels: readonly number[], { inputs, groups }: DenseWeights): number[] {
-  return Array.from({ length: groups }, (_, g) => channels.map((k) => (g * inputs) / groups + k)).flat();
 }
 
 function reaches(weights: DenseWeights, k: number, gone: ReadonlySet<number>): boolean {

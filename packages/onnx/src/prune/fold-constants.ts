@@ -6,10 +6,10 @@ import type { Graph, Node, Value } from "../graph/graph.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { floatAttribute } from "../ops/attributes.ts";
 import { biasOf } from "./contraction-constants.ts";
-import { dataChannels } from "./decide.ts";
 import { type DenseWeights, denseWeights, outputsOf } from "./dense-weights.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 import { fixedData } from "./normalise.ts";
+import { dataChannels } from "./sink.ts";
 import { SliceContext, type SliceSource } from "./slice-context.ts";
 
 /**

@@ -123,7 +123,6 @@ const compare = (test: (a: number, b: number) => boolean): SliceRule => {
 export const imageSliceRules: Readonly<Record<string, SliceRule>> = {
   InstanceNormalization: instanceNormalization,
   GroupNormalization: groupNormalization,
-  MeanVarianceNormalization: zeros,
   LpPool: zeros,
   GlobalLpPool: zeros,
   DepthToSpace: depthToSpace,

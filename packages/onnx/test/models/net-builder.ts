@@ -83,7 +83,7 @@ export class NetBuilder extends GraphBuilder {
         return this.hardSwish(x, name);
       case "mish":
         return this.op("Mul", [x, this.op("Tanh", [this.op("Softplus", [x])])]);
-      case "gelu":
+      default:
         return this.gelu(x, name);
     }
   }
@@ -229,8 +229,8 @@ export class NetBuilder extends GraphBuilder {
       return this.op("LayerNormalization", [x, scale, bias], attributes, name);
     }
     const centred = this.op("Sub", [x, this.reduceMean(x, [-1], true)]);
-    const square = this.op("Pow", [centred, this.scalar(`${name}/two`, 2)]);
-    const variance = this.op("Add", [this.reduceMean(square, [-1], true), this.scalar(`${name}/eps`, 1e-5)]);
+    const squares = this.op("Pow", [centred, this.scalar(`${name}/two`, 2)]);
+    const variance = this.op("Add", [this.reduceMean(squares, [-1], true), this.scalar(`${name}/eps`, 1e-5)]);
     const normal = this.op("Div", [centred, this.op("Sqrt", [variance])]);
     return this.op("Add", [this.op("Mul", [normal, scale]), bias]);
   }
@@ -241,8 +241,16 @@ export class NetBuilder extends GraphBuilder {
    */
   torchGroupNorm(name: string, x: Value, channels: number, groups: number): Value {
     const grouped = this.reshape(x, [0, groups, -1], `${name}/groups`);
-    const ones = this.floats(`${name}/ones`, [groups], new Array<number>(groups).fill(1));
-    const zeros = this.floats(`${name}/zeros`, [groups], new Array<number>(groups).fill(0));
+    const ones = this.floats(
+      `${name}/ones`,
+      [groups],
+      Array.from({ length: groups }, () => 1),
+    );
+    const zeros = this.floats(
+      `${name}/zeros`,
+      [groups],
+      Array.from({ length: groups }, () => 0),
+    );
     const normal = this.op("InstanceNormalization", [grouped, ones, zeros], { epsilon: float(1e-5) }, name);
     const back = this.op("Reshape", [normal, this.op("Shape", [x])]);
     const scaled = this.op("Mul", [back, this.weight(`${name}/weight`, [channels, 1, 1], 0.3, 1)]);

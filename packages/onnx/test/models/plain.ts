@@ -41,6 +41,10 @@ export const vgg: Family = {
   blocked,
 };
 
+function regNetMacs(from: number, to: number, before: number): number {
+  return convMacs(from, to, 1, before) + 4 * 4 * to * 4 * 9 + 2 * to * (from / 4) + convMacs(to, to, 1, 4);
+}
+
 /** RegNetY block: 1×1, grouped 3×3 with groups of 4 channels, squeeze and excitation, 1×1, residual. */
 export const regNet: Family = {
   name: "RegNet (grouped)",
@@ -65,13 +69,11 @@ export const regNet: Family = {
     return net.output(net.classifier(y, 2 * width));
   },
   macs: (w) => {
-    const block = (from: number, to: number, before: number): number =>
-      convMacs(from, to, 1, before) + 4 * 4 * to * 4 * 9 + 2 * to * (from / 4) + convMacs(to, to, 1, 4);
     return (
       convMacs(3, w, 3, 8) +
-      block(w, 2 * w, 8) +
+      regNetMacs(w, 2 * w, 8) +
       convMacs(w, 2 * w, 1, 4) +
-      block(2 * w, 2 * w, 4) +
+      regNetMacs(2 * w, 2 * w, 4) +
       2 * w * 10
     );
   },

@@ -46,7 +46,7 @@ function block(
         return net.op("Relu", [net.torchGroupNorm(`${at}/gn`, conv, to, to / perGroup)]);
       case "group":
         return net.op("Relu", [net.groupNorm(`${at}/gn`, conv, to, to / perGroup)]);
-      case "instance":
+      default:
         return net.activate("silu", net.instanceNorm(`${at}/in`, conv, to), at);
     }
   };
@@ -104,6 +104,10 @@ function upMacs(from: number, to: number, size: number, kind: Up): number {
   }
 }
 
+function double(from: number, to: number, size: number): number {
+  return convMacs(from, to, 3, size) + convMacs(to, to, 3, size);
+}
+
 /** Two levels down and up, skips joined by Concat on either side. */
 export const unet: Family = {
   name: "UNet",
@@ -113,8 +117,6 @@ export const unet: Family = {
   build: (width, variant) => unetGraph(width, forms[variant]!),
   macs: (w, variant) => {
     const kind = forms[variant]!.up;
-    const double = (from: number, to: number, size: number): number =>
-      convMacs(from, to, 3, size) + convMacs(to, to, 3, size);
     return (
       double(3, w, 16) +
       double(w, 2 * w, 8) +
