@@ -1,7 +1,7 @@
 import { type Dim, describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
 import { addDims, multiplyDims } from "../infer/dims.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
-import { symbolSources, type SymbolSource } from "../infer/size-symbols.ts";
+import { addSources, symbolSources, type SymbolSource } from "../infer/size-symbols.ts";
 import type { Inference } from "../infer/view.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import {
@@ -82,6 +82,8 @@ export function analyseCoupling(graph: Graph): Coupling {
       rule?.(context);
       context.finish(leftReason(rule !== undefined, node, axesOf));
     });
+    // Only what comes after a node may read the sizes of its outputs: no cycle.
+    for (const output of node.outputs) if (output) addSources(symbols, output, inference);
   }
   const caches = findCaches(graph);
   for (const value of graph.values) {
@@ -128,29 +130,39 @@ function outsideUse(graph: Graph, value: Value, caches: Caches): string | undefi
 }
 
 /** All places of a leaf in an axis; several where an axis holds the same channels twice. */
-export function occurrences(axis: Space, leaf: Space): Occurrence[] {
+export function occurrences(axis: Space, leaf: Space): readonly Occurrence[] {
+  return axis.root === leaf.root && !axis.parts ? [whole] : (allOccurrences(axis).get(leaf.root) ?? []);
+}
+
+const whole: Occurrence = { offset: 0, stride: 1, loops: [] };
+
+/** The places of every leaf of an axis, found in one walk: axes of many pieces are asked about all of them. */
+export function allOccurrences(axis: Space): ReadonlyMap<Space, readonly Occurrence[]> {
   const { parts } = axis;
-  if (!parts) return axis.root === leaf.root ? [{ offset: 0, stride: 1, loops: [] }] : [];
-  if (parts.kind === "sum") {
-    let offset = 0;
-    return parts.spaces.flatMap((part) => {
-      const start = offset;
-      offset += part.size ?? 0;
-      return occurrences(part, leaf).map((found) => ({ ...found, offset: found.offset + start }));
-    });
-  }
-  const strides = factorStrides(parts.spaces);
-  return parts.spaces.flatMap((part, i) => {
-    const stride = strides[i]!;
-    const others = parts.spaces.flatMap((other, j) =>
-      j === i ? [] : [{ count: other.size ?? 0, stride: strides[j]! }],
-    );
-    return occurrences(part, leaf).map((found) => ({
-      offset: found.offset * stride,
-      stride: found.stride * stride,
-      loops: [...others, ...found.loops.map((loop) => ({ count: loop.count, stride: loop.stride * stride }))],
-    }));
+  if (!parts) return new Map([[axis.root, [whole]]]);
+  const found = new Map<Space, Occurrence[]>();
+  const strides = parts.kind === "product" ? factorStrides(parts.spaces) : undefined;
+  let start = 0;
+  parts.spaces.forEach((part, i) => {
+    const stride = strides?.[i] ?? 1;
+    const outer = strides
+      ? parts.spaces.flatMap((other, j) => (j === i ? [] : [{ count: other.size ?? 0, stride: strides[j]! }]))
+      : [];
+    for (const [leaf, places] of allOccurrences(part)) {
+      const list = found.get(leaf) ?? [];
+      found.set(leaf, list);
+      for (const place of places) {
+        const inner = place.loops.map((loop) => ({ count: loop.count, stride: loop.stride * stride }));
+        list.push({
+          offset: start + place.offset * stride,
+          stride: place.stride * stride,
+          loops: [...outer, ...inner],
+        });
+      }
+    }
+    if (!strides) start += part.size ?? 0;
   });
+  return found;
 }
 
 function factorStrides(factors: readonly Space[]): number[] {

@@ -67,6 +67,14 @@ export type SizeUse =
       readonly before: Space;
       readonly taken: Space;
       readonly after: Space;
+    }
+  /** `Pad`: `before` and `after` are the channels that it adds to axis `axis`. */
+  | {
+      readonly kind: "pad";
+      readonly node: Node;
+      readonly axis: number;
+      readonly before: Space;
+      readonly after: Space;
     };
 
 /** What rules write to. */
@@ -80,7 +88,8 @@ export interface Findings {
 
 /** How a rule sees a node, and which axes have been dealt with. */
 interface Seen {
-  readonly touched: Set<string>;
+  /** Axes that are dealt with, by value: a Concat of hundreds of inputs asks often. */
+  readonly touched: Map<Value, Set<number>>;
   readonly as?: { readonly op: string; readonly order: readonly number[] };
 }
 
@@ -97,7 +106,7 @@ export class AxisContext {
     node: Node,
     inference: Inference,
     findings: Findings,
-    seen: Seen = { touched: new Set() },
+    seen: Seen = { touched: new Map() },
   ) {
     const view = new NodeView(graph, node, inference);
     this.node = node;
@@ -142,7 +151,10 @@ export class AxisContext {
 
   /** The axis is dealt with (a broadcast axis of size 1, a contraction). */
   touch(ref: AxisRef | undefined): void {
-    if (ref) this.#seen.touched.add(`${ref.value.name}#${ref.axis}`);
+    if (!ref) return;
+    const axes = this.#seen.touched.get(ref.value);
+    if (axes) axes.add(ref.axis);
+    else this.#seen.touched.set(ref.value, new Set([ref.axis]));
   }
 
   /** The node multiplies along these two axes and sums. */
@@ -194,9 +206,8 @@ export class AxisContext {
   /** Blocks every axis that the rule did not speak of. */
   finish(reason: string): void {
     for (const value of [...this.node.inputs, ...this.node.outputs]) {
-      for (const ref of this.#refs(value) ?? []) {
-        if (!this.#seen.touched.has(`${ref.value.name}#${ref.axis}`)) this.block(ref, reason);
-      }
+      const axes = value && this.#seen.touched.get(value);
+      for (const ref of this.#refs(value) ?? []) if (!axes?.has(ref.axis)) this.block(ref, reason);
     }
   }
 

@@ -4,10 +4,12 @@ import { reshapeGroups } from "../infer/reshape-groups.ts";
 import type { Value } from "../graph/graph.ts";
 import { isStable } from "../infer/size-symbols.ts";
 import { padAmounts, sliceBounds, sliceRanges } from "../infer/shape-rules.ts";
-import { frontAxis, intAttribute, intsAttribute } from "../ops/attributes.ts";
+import { frontAxis, intAttribute, intsAttribute, stringAttribute } from "../ops/attributes.ts";
 import { binaryOps, comparisonOps, globalPoolOps, reduceOps, unaryOps } from "../ops/families.ts";
+import { indicesReturn } from "../ops/max-pool-indices.ts";
 import type { AxisContext, AxisRef } from "./axis-context.ts";
 import { quantizedRules } from "./quantized-rules.ts";
+import { imageAxisRules } from "./image-axis-rules.ts";
 import { product, Space, sum } from "./space.ts";
 
 /** Ties the axes of one operator; what it does not mention is blocked. */
@@ -62,6 +64,8 @@ const sliding: AxisRule = (context) => {
       else blockBoth(context, ref, output?.[axis], "slides over this axis");
     });
   }
+  if (indicesReturn(context.view)) return;
+  for (const axis of [0, 1]) context.block(context.output(1)?.[axis], "gives places that count all channels");
 };
 
 function blockBoth(
@@ -241,9 +245,8 @@ const regroup: AxisRule = (context) => {
  * anew from the sizes of the model's inputs. Where those do not say them all, one may stay open (as −1); with more, the sizes
  * that are numbers are blocked.
  */
-function sizeOperand(context: AxisContext, index: number): void {
+function sizeOperand(context: AxisContext, index: number, output = context.output()): void {
   const operand = context.node.inputs[index];
-  const output = context.output();
   if (!operand || !output) return;
   const open = output.filter(({ space }) => space.size === undefined).length;
   const fits = open <= (context.node.op === "Reshape" ? 1 : 0);
@@ -329,12 +332,27 @@ const pad: AxisRule = (context) => {
   const y = context.output();
   const amounts = padAmounts(context.view);
   if (!x || !y || !amounts) return;
+  const fills = stringAttribute(context.node, "mode", "constant") === "constant";
+  const rewritable = !context.node.inputs[1] || context.node.inputs[1].data !== undefined;
   for (const ref of x) {
     const [before, after] = amounts[ref.axis]!;
     if (before === 0 && after === 0) context.tie(ref, y[ref.axis]);
+    else if (fills && rewritable) padChannels(context, ref, y[ref.axis]!, before, after);
     else blockBoth(context, ref, y[ref.axis], "pads this axis");
   }
 };
+
+/** Channels of one number before and after those of the input, as in shortcuts without weights. */
+function padChannels(context: AxisContext, from: AxisRef, to: AxisRef, before: number, after: number): void {
+  if (from.space.size === undefined || before < 0 || after < 0) {
+    return blockBoth(context, from, to, "pads this axis");
+  }
+  const [first, last] = [new Space(before), new Space(after)];
+  context.touch(from);
+  context.touch(to);
+  context.unify(to.space, sum([first, from.space, last]));
+  context.size({ kind: "pad", node: context.node, axis: from.axis, before: first, after: last });
+}
 
 /**
  * Rows of a table by index (an embedding): the other axes of the table pass. A constant list of indices chooses channels
@@ -363,7 +381,9 @@ const resize: AxisRule = (context) => {
     else if (ref.axis === 0) context.tie(ref, to);
     else blockBoth(context, ref, to, "resizes this axis");
   });
-  if (context.view.opset >= 11) sizeOperand(context, 3);
+  if (context.view.opset < 11) return;
+  const listed = intsAttribute(context.node, "axes")?.map((axis) => frontAxis(axis, y?.length ?? 0));
+  sizeOperand(context, 3, listed ? y && listed.map((axis) => y[axis]!) : y);
 };
 
 const expand: AxisRule = (context) => {
@@ -509,6 +529,7 @@ export const axisRules: Readonly<Record<string, AxisRule>> = {
   Upsample: resize,
   Expand: expand,
   Tile: tile,
+  ...imageAxisRules,
   Shape: shapeOf,
   Size: shapeOf,
   ConstantOfShape: constantOfShape,

@@ -35,7 +35,7 @@ export class Space {
     return this.root.#parts;
   }
 
-  /** Why indices of this space cannot be removed; empty if they can. */
+  /** Why indices of this space cannot be removed, the first few reasons; empty if they can. */
   get barriers(): readonly string[] {
     return this.root.#barriers;
   }
@@ -43,12 +43,15 @@ export class Space {
   /** Forbids removing indices of this space, or of any part of it. */
   block(reason: string): void {
     for (const { root } of this.leaves()) {
-      if (!root.#barriers.includes(reason)) root.#barriers.push(reason);
+      const known = root.#barriers;
+      if (known.length < maxReasons && !known.includes(reason)) known.push(reason);
     }
   }
 
   /** The distinct leaves, from the outermost to the innermost. */
   leaves(): Space[] {
+    const root = this.root;
+    if (!root.#parts) return [root];
     return [...this.#within()].filter((space) => !space.#parts);
   }
 
@@ -84,6 +87,9 @@ export class Space {
     root.#barriers = [];
   }
 }
+
+/** Positions that every convolution of a network slides over would gather a reason from each. */
+const maxReasons = 8;
 
 export interface Parts {
   readonly kind: "product" | "sum";

@@ -40,13 +40,24 @@ export function divideDims(dividend: Dim, divisor: Dim): Dim {
   return a && b && dimOf(divide(a, b));
 }
 
-/** ⌊dividend / divisor⌋ of a size ≥ 0; where it is not exact, a name that stands for the quotient. */
+/**
+ * ⌊dividend / divisor⌋ of a size ≥ 0. What the divisor divides is taken out, so that ⌊(height − 2)/2⌋ + 1 and ⌊height/2⌋ are the
+ * same; the rest is a name that stands for its quotient.
+ */
 export function floorDivideDims(dividend: Dim, divisor: number): Dim {
   if (dividend === undefined || !(divisor > 0)) return undefined;
   if (typeof dividend === "number") return Math.floor(dividend / divisor);
   const exact = divideDims(dividend, divisor);
-  const text = String(canonicalDim(dividend));
-  return exact ?? (text.length > 200 ? undefined : `⌊${text}/${divisor}⌋`);
+  const polynomial = polynomialOf(dividend);
+  if (exact !== undefined || !polynomial) return exact;
+  const rest = new Map<string, number>();
+  for (const [key, value] of polynomial) {
+    const left = key === "" ? ((value % divisor) + divisor) % divisor : value % divisor === 0 ? 0 : value;
+    if (left !== 0) rest.set(key, left);
+  }
+  const text = String(dimOf(rest));
+  const whole = divideDims(subtractDims(dividend, text), divisor);
+  return text.length > 200 ? undefined : addDims([whole, `⌊${text}/${divisor}⌋`]);
 }
 
 /** Sum of dimensions. */

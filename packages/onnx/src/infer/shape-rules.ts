@@ -9,6 +9,7 @@ import { slidOutput, transposedOutput, windowOf } from "../ops/window.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { addDims, broadcastShapes, divideDims, multiplyDims, subtractDims } from "./dims.ts";
 import { quantizedShapes } from "./quantized-shapes.ts";
+import { imageShapeRules } from "./image-shape-rules.ts";
 import type { NodeView } from "./view.ts";
 
 /** What an operator writes; `undefined` for an output about which nothing is known. */
@@ -225,7 +226,8 @@ export function sliceBounds(size: number, start: number, end: number): readonly 
 
 /** Size of a slice; of symbolic bounds only those that stay within the axis by their form: `[:n]`, `[n:]` of `n + m`. */
 function slicedDim(size: Dim, start: Dim, end: Dim, step: Dim): Dim {
-  if (typeof step !== "number" || step <= 0) return undefined;
+  if (typeof step !== "number" || step === 0) return undefined;
+  if (step < 0) return backwardsSize(size, start, end, step);
   if (typeof size === "number" && typeof start === "number" && typeof end === "number") {
     const [from, to] = sliceBounds(size, start, end);
     return Math.ceil((to - from) / step);
@@ -239,6 +241,14 @@ function slicedDim(size: Dim, start: Dim, end: Dim, step: Dim): Dim {
         ? undefined
         : subtractDims(size, start);
   return start === 0 && typeof end === "string" ? end : undefined;
+}
+
+/** Size of a slice that counts down: the end lies below the start, and −1 past the first index cannot be written. */
+function backwardsSize(size: Dim, start: Dim, end: Dim, step: number): Dim {
+  if (typeof size !== "number" || typeof start !== "number" || typeof end !== "number") return undefined;
+  const clamp = (at: number, low: number): number =>
+    Math.max(low, Math.min(size - 1, at < 0 ? at + size : at));
+  return Math.max(0, Math.ceil((clamp(end, -1) - clamp(start, 0)) / step));
 }
 
 const slice: ShapeRule = like((view) => {
@@ -280,19 +290,6 @@ const gather: ShapeRule = like((view) => {
   if (!x || !indices) return undefined;
   const axis = view.axis("axis", 0, x.length);
   return [...x.slice(0, axis), ...indices, ...x.slice(axis + 1)];
-});
-
-const resize: ShapeRule = like((view) => {
-  const x = view.shape(0);
-  const old = view.opset < 11;
-  const sizes = old ? undefined : view.content(3);
-  if (sizes) return sizes;
-  const scales = view.numbers(old ? 1 : 2);
-  return x?.map((dim, axis) => {
-    const scale = scales?.[axis];
-    if (scale === 1) return dim;
-    return scale && typeof dim === "number" ? Math.floor(dim * scale) : undefined;
-  });
 });
 
 const expand: ShapeRule = like((view) => {
@@ -439,8 +436,7 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
   Slice: slice,
   Pad: pad,
   Gather: gather,
-  Resize: resize,
-  Upsample: resize,
+  ...imageShapeRules,
   Expand: expand,
   Tile: tile,
   Shape: shapeOf,

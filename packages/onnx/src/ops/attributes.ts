@@ -24,6 +24,12 @@ export function intsAttribute(node: Node, name: string): readonly number[] | und
   return attribute?.kind === "ints" ? attribute.value : undefined;
 }
 
+/** A list of floats, `undefined` where the attribute is left out. */
+export function floatsAttribute(node: Node, name: string): readonly number[] | undefined {
+  const attribute = node.attributes.get(name);
+  return attribute?.kind === "floats" ? attribute.value : undefined;
+}
+
 /** An axis counted from the front: `-1` of rank 4 is 3. */
 export function frontAxis(axis: number, rank: number): number {
   return axis < 0 ? axis + rank : axis;

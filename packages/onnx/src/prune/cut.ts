@@ -8,6 +8,7 @@ import { inferShapes } from "../infer/infer-shapes.ts";
 import { gatherTensor, readNumbers, tensorOf } from "../io/tensor-data.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { packRows, unpackRows } from "../quantization/quantization.ts";
+import { frontAxis, intsAttribute } from "../ops/attributes.ts";
 import { emitSizes } from "./emit-sizes.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 
@@ -139,6 +140,8 @@ function cutSizeUse(coupling: Coupling, use: SizeUse, removal: Removal): void {
       return cutSplit(coupling, use, removal);
     case "slice":
       return cutSlice(coupling, use, removal);
+    case "pad":
+      return cutPad(coupling, use, removal);
   }
 }
 
@@ -258,6 +261,24 @@ function cutSlice(coupling: Coupling, use: Extract<SizeUse, { kind: "slice" }>, 
     const numbers = [...readNumbers(node.inputs[input]!.data!)];
     replaceOperand(coupling, node, input, numbers.with(at, number));
   }
+}
+
+/** The amounts are an attribute in older operator sets, an input in newer ones, which may list only some axes. */
+function cutPad(
+  coupling: Coupling,
+  { node, axis, before, after }: Extract<SizeUse, { kind: "pad" }>,
+  removal: Removal,
+): void {
+  if (!changed([before, after], removal)) return;
+  const operand = node.inputs[1];
+  const pads = operand?.data ? [...readNumbers(operand.data)] : [...(intsAttribute(node, "pads") ?? [])];
+  const rank = coupling.axesOf(node.inputs[0]!)?.length ?? pads.length / 2;
+  const listed = node.inputs[3]?.data && [...readNumbers(node.inputs[3].data)];
+  const at = listed ? listed.findIndex((each) => frontAxis(each, rank) === axis) : axis;
+  pads[at] = cutSize(before, removal) ?? 0;
+  pads[at + pads.length / 2] = cutSize(after, removal) ?? 0;
+  if (operand) replaceOperand(coupling, node, 1, pads);
+  else coupling.graph.setAttribute(node, "pads", ints(pads));
 }
 
 /** Gives a node its own list of integers: an old list that other nodes use too is left as it is. */

@@ -3,9 +3,11 @@ import { indicesOf, keptIndices, occurrences, type Removal, whyBlocked } from ".
 import type { Contraction } from "../coupling/axis-context.ts";
 import type { Space } from "../coupling/space.ts";
 import { describeNode } from "../graph/graph.ts";
+import { type Carried, chooseCarrier } from "./carry-constants.ts";
 import { type DenseWeights, denseWeights, outputsOf, outputValue } from "./dense-weights.ts";
+import { dataChannels, type Sink } from "./sink.ts";
 import { deadIndices } from "./mask.ts";
-import { type SliceConstants, SliceContext, type SliceSource } from "./slice-context.ts";
+import { SliceContext, type SliceSource } from "./slice-context.ts";
 
 /** Groups of a planned axis that stay although the plan lets them go. */
 export interface KeptBack {
@@ -18,21 +20,14 @@ export interface KeptBack {
 export interface Decision {
   readonly removal: Removal;
   readonly keptBack: readonly KeptBack[];
-}
-
-/** A place where removed channels would be summed up, with what is needed to say whether they may go. */
-interface Sink {
-  readonly contraction: Contraction;
-  readonly weights: DenseWeights | undefined;
-  readonly data: SliceConstants | undefined;
-  /** Constants of the second operand where both are computed. */
-  readonly other: SliceConstants | undefined;
+  /** Constants of removed channels that other channels carry on. */
+  readonly carried: readonly Carried[];
 }
 
 /**
  * Decides which channels of a masked graph can go without changing its outputs. A planned index may go if it is a whole
  * index of a channel space that nothing blocks, and if wherever the channel is summed up it counts nothing (zero weights) or
- * is a constant that can be added to a bias.
+ * is a constant that can be added to a bias or be carried on by another constant channel.
  */
 export function decideRemoval(plan: PrunePlan, constants: SliceSource): Decision {
   const candidates = new Map<Space, Set<number>>();
@@ -43,30 +38,89 @@ export function decideRemoval(plan: PrunePlan, constants: SliceSource): Decision
     .filter((contraction) => summedLeaves(contraction).some((leaf) => candidates.has(leaf)))
     .map((contraction) => sinkOf(contraction, constants));
   refuseReduced(candidates, constants, reasons);
-  const removal = new Map<Space, Set<number>>();
-  let grown = true;
-  while (grown) {
-    grown = false;
-    for (const [leaf, indices] of candidates) {
-      const own = sinks.filter(({ contraction }) => summedLeaves(contraction).includes(leaf));
-      const gone = own.map((sink) => goneOutputs(sink, removal, constants));
-      for (const index of indices) {
-        const reason = own
-          .map((sink, i) => objection(sink, leaf, index, gone[i]!))
-          .find((text) => text !== undefined);
-        if (reason !== undefined) note(reasons, leaf, index, reason);
-        else {
-          indices.delete(index);
-          removal.set(leaf, (removal.get(leaf) ?? new Set()).add(index));
-          grown = true;
-        }
-      }
-    }
-  }
+  const survey: Survey = { candidates, reasons, sinks, removal: new Map(), constants };
+  const carried: Carried[] = [];
+  // What only uneven constants hold back is looked at when nothing else can go.
+  while (removeFree(survey) || carryUneven(survey, carried)) continue;
+  const { removal } = survey;
   return {
     removal,
     keptBack: plan.axes.flatMap((planned) => keptBack(planned, constants, removal, reasons)),
+    carried,
   };
+}
+
+/** What is still to be decided, and what is. */
+interface Survey {
+  readonly candidates: ReadonlyMap<Space, Set<number>>;
+  readonly reasons: Map<Space, Map<number, string>>;
+  readonly sinks: readonly Sink[];
+  readonly removal: Map<Space, Set<number>>;
+  readonly constants: SliceSource;
+}
+
+/** The sinks of a leaf, with the outputs of theirs that are gone. */
+function sinksOf({ sinks, removal, constants }: Survey, leaf: Space) {
+  return sinks
+    .filter(({ contraction }) => summedLeaves(contraction).includes(leaf))
+    .map((sink) => ({ sink, gone: goneOutputs(sink, removal, constants) }));
+}
+
+function remove({ candidates, removal }: Survey, leaf: Space, index: number): void {
+  candidates.get(leaf)!.delete(index);
+  removal.set(leaf, (removal.get(leaf) ?? new Set()).add(index));
+}
+
+/** Removes the candidates to which no sink objects; whether there were any. */
+function removeFree(survey: Survey): boolean {
+  let grown = false;
+  for (const [leaf, indices] of survey.candidates) {
+    const own = sinksOf(survey, leaf);
+    for (const index of indices) {
+      const found = own.map(({ sink, gone }) => objection(sink, leaf, index, gone)).find((each) => each);
+      if (found) note(survey.reasons, leaf, index, found.reason);
+      else {
+        remove(survey, leaf, index);
+        grown = true;
+      }
+    }
+  }
+  return grown;
+}
+
+/** Lets one index of each leaf carry the constants of the others; whether anything could go. */
+function carryUneven(survey: Survey, carried: Carried[]): boolean {
+  let grown = false;
+  for (const [leaf, indices] of survey.candidates) {
+    const own = sinksOf(survey, leaf);
+    const held = new Map<number, Sink[]>();
+    for (const index of indices) {
+      const found = own.flatMap(({ sink, gone }) => {
+        const each = objection(sink, leaf, index, gone);
+        return each ? [{ ...each, sink }] : [];
+      });
+      if (found.every(({ uneven }) => uneven))
+        held.set(
+          index,
+          found.map(({ sink }) => sink),
+        );
+    }
+    const carrier = chooseCarrier(leaf, held);
+    if (!carrier) continue;
+    carried.push(...carrier.carried);
+    for (const index of carrier.removed) remove(survey, leaf, index);
+    indices.delete(carrier.index);
+    const why = carrier.carried.map(({ sink }) => sink.weights?.uneven).find((text) => text);
+    const count = carrier.removed.length;
+    note(
+      survey.reasons,
+      leaf,
+      carrier.index,
+      `it carries the constants of ${count} channels that went: ${why}`,
+    );
+    grown = true;
+  }
+  return grown;
 }
 
 function addCandidates(
@@ -160,35 +214,39 @@ function goneOutputs(
   return new Set(Array.from({ length: weights.outputs }, (_, j) => j).filter((j) => !stay.has(j)));
 }
 
+/** Why an index cannot go. */
+interface Objection {
+  readonly reason: string;
+  /** Whether it is only that the channel's constant does not add the same everywhere. */
+  readonly uneven: boolean;
+}
+
 /** Why index `index` of a leaf cannot go as far as this sink is concerned; `undefined` if it can. */
-function objection(sink: Sink, leaf: Space, index: number, gone: ReadonlySet<number>): string | undefined {
+function objection(sink: Sink, leaf: Space, index: number, gone: ReadonlySet<number>): Objection | undefined {
   const { contraction, weights, data, other } = sink;
   const channels = occurrences(contraction.space, leaf).flatMap((place) => indicesOf(place, index));
   if (!weights) {
     const counts = channels.some((k) => data?.[k] !== 0 && other?.[k] !== 0);
-    if (counts && contraction.range) {
-      return `${describeNode(contraction.node)} takes its range from it, and it is not zero there`;
-    }
-    return counts
-      ? `${describeNode(contraction.node)} still reads it, and neither of its operands is zero there`
-      : undefined;
+    const reason = contraction.range
+      ? `${describeNode(contraction.node)} takes its range from it, and it is not zero there`
+      : `${describeNode(contraction.node)} still reads it, and neither of its operands is zero there`;
+    return counts ? { reason, uneven: false } : undefined;
   }
+  let found: Objection | undefined;
   for (const k of dataChannels(channels, weights)) {
     const constant = data?.[k] ?? Number.NaN;
     if (constant === 0 || !reaches(weights, k, gone)) continue;
     if (Number.isNaN(constant)) {
-      if (weights.rounds) return `${describeNode(contraction.node)} still reads it, and it is not zero there`;
-      return `${describeNode(contraction.node)} still reads it, and it is not constant there (another producer of the same channel is alive)`;
+      const why = weights.rounds
+        ? "it is not zero there"
+        : "it is not constant there (another producer of the same channel is alive)";
+      return { reason: `${describeNode(contraction.node)} still reads it, and ${why}`, uneven: false };
     }
-    if (weights.uneven !== undefined)
-      return `it emits the constant ${Number(constant.toPrecision(4))}, and ${weights.uneven}`;
+    if (weights.uneven === undefined) continue;
+    const reason = `it emits the constant ${Number(constant.toPrecision(4))}, and ${weights.uneven}`;
+    found ??= { reason, uneven: true };
   }
-  return undefined;
-}
-
-/** Indices of one group's channels, in every group. */
-export function dataChannels(channels: readonly number[], { inputs, groups }: DenseWeights): number[] {
-  return Array.from({ length: groups }, (_, g) => channels.map((k) => (g * inputs) / groups + k)).flat();
+  return found;
 }
 
 function reaches(weights: DenseWeights, k: number, gone: ReadonlySet<number>): boolean {

@@ -6,8 +6,8 @@ import { tensorOf } from "../io/tensor-data.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 
 /**
- * An int64 list of sizes as a value of the graph, computed from the sizes of the model's inputs: for each symbol
- * `Gather(Shape(input), axis)`, products and sums of them, and constants, joined by one Concat.
+ * An int64 list of sizes as a value of the graph, computed from the sizes of values before it: for each symbol
+ * `Gather(Shape(value), axis)`, products and sums of them, and constants, joined by one Concat.
  */
 export function emitSizes(coupling: Coupling, dims: readonly Dim[]): Value {
   const { graph } = coupling;
@@ -48,7 +48,7 @@ export function emittedLists(
     return terms.flatMap(([key, coefficient]) => {
       const axes = namesOf(key).map((name) => {
         const source = symbols.get(name);
-        return { length: 1, key: `${source?.axis} ${source?.input.name}` };
+        return { length: 1, key: `${source?.axis} ${source?.value.name}` };
       });
       return coefficient === 1 && axes.length > 0 ? axes : [...axes, { length: 1 }];
     });
@@ -64,7 +64,7 @@ function emitSize(coupling: Coupling, dim: Dim): Value {
     const factors = namesOf(key).map((name) => {
       const source = symbols.get(name);
       if (!source) throw new Error(`unreachable: symbol ${name} of a cut shape`);
-      return sizeOfAxis(graph, source.input, source.axis);
+      return sizeOfAxis(graph, source.value, source.axis);
     });
     const all =
       coefficient === 1 && factors.length > 0 ? factors : [...factors, integers(graph, [coefficient])];
@@ -77,12 +77,12 @@ function combine(graph: Graph, op: "Mul" | "Add", a: Value, b: Value): Value {
   return graph.addNode({ op, name: freshNodeName(graph, "dgate/size"), inputs: [a, b] }).outputs[0]!;
 }
 
-/** `[size]` of an axis of a model input; made once per graph. */
-function sizeOfAxis(graph: Graph, input: Value, axis: number): Value {
-  const name = `dgate/size/${input.name}/${axis}`;
+/** `[size]` of an axis of a value; made once per graph. */
+function sizeOfAxis(graph: Graph, value: Value, axis: number): Value {
+  const name = `dgate/size/${value.name}/${axis}`;
   const known = graph.value(name);
   if (known && graph.producer(known)) return known;
-  const shape = graph.addNode({ op: "Shape", name: freshNodeName(graph, "dgate/shape"), inputs: [input] })
+  const shape = graph.addNode({ op: "Shape", name: freshNodeName(graph, "dgate/shape"), inputs: [value] })
     .outputs[0]!;
   const picked = graph.addValue(graph.freshName(name), { dtype: "int64", shape: [1] });
   graph.addNode({

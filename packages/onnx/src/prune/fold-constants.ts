@@ -7,10 +7,10 @@ import type { DataType } from "../graph/tensor.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { floatAttribute } from "../ops/attributes.ts";
 import { biasInput, biasOf, isGemm } from "./contraction-constants.ts";
-import { dataChannels } from "./decide.ts";
 import { type DenseWeights, denseWeights, outputsOf, outputValue } from "./dense-weights.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 import { fixedData } from "./normalise.ts";
+import { dataChannels } from "./sink.ts";
 import { SliceContext, type SliceSource } from "./slice-context.ts";
 
 /**
@@ -79,7 +79,7 @@ function removedSum(
   const context = new SliceContext(node, constants);
   const weights = denseWeights(context);
   const data = weights && context.slicesOf(left.input, left.axis);
-  // Where constants do not add evenly, what is not zero went only because nothing that stays reads it.
+  // What an uneven layer reads of removed channels is zero, or carried on by another channel.
   if (!weights || !data || weights.uneven !== undefined) return undefined;
   const stay = new Set(kept);
   const gone = Array.from({ length: space.size ?? 0 }, (_, k) => k).filter((k) => !stay.has(k));

@@ -7,23 +7,34 @@ import { intsAttribute } from "../ops/attributes.ts";
 import { flattenBranches, restoreBranches } from "./branches.ts";
 import { unshareParameters } from "../quantization/unshare-parameters.ts";
 import { removeDeadCode } from "./dead-code.ts";
+import { foldWeights } from "./fold-weights.ts";
 import { dropHeadPicks, separateHeadBiases } from "./head-biases.ts";
 
 /**
  * A copy of a graph in the form that analysis and pruning work on: every `Constant` node is an initializer of the same name,
- * a weight that is only reshaped or transposed before its use is stored that way, sizes that do not depend on the run are
- * constants, scales and zero points are not shared, the branches of an If lie in the graph, and layers pick their heads from
- * biases that they share. Outputs are the same to the bit. `denormalise` makes a graph that can be written again.
+ * a weight that is only reshaped or transposed before its use, or computed from constants, is stored that way, sizes that do
+ * not depend on the run are constants, scales and zero points are not shared, the branches of an If lie in the graph, and layers
+ * pick their heads from biases that they share. Outputs are the same to the bit, but for the last bit of a weight's computed norm.
+ * `denormalise` makes a graph that can be written again.
  */
 export function normalise(graph: Graph): Graph {
   const copy = graph.clone();
   flattenBranches(copy);
   liftConstants(copy);
-  while (foldStaticShapes(copy) > 0) continue;
+  while (foldStaticShapes(copy) + foldComputedWeights(copy) > 0) continue;
   if (foldSizes(copy) > 0) removeDeadCode(copy);
   separateHeadBiases(copy);
   unshareParameters(copy);
   return copy;
+}
+
+/** See `foldWeights`. */
+function foldComputedWeights(graph: Graph): number {
+  return foldWeights(
+    graph,
+    (value) => fixedData(graph, value),
+    (node, data) => replaceByConstant(graph, node, data),
+  );
 }
 
 /** Takes back, in place, what `normalise` did for the analysis alone. */

@@ -2,6 +2,7 @@ import type { PrunePlan } from "@dgate/core";
 import { analyseCoupling, type Coupling, type Removal } from "../coupling/analyse.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { InputMode } from "./cut.ts";
+import type { Carried } from "./carry-constants.ts";
 import { decideRemoval, type KeptBack } from "./decide.ts";
 import { dropConstantBranches } from "./drop-constant-branches.ts";
 import { type FeatureGather, insertFeatureGathers } from "./feature-inputs.ts";
@@ -18,6 +19,7 @@ export interface Prepared {
   readonly constants: SliceSource;
   readonly removal: Removal;
   readonly keptBack: readonly KeptBack[];
+  readonly carried: readonly Carried[];
 }
 
 /**

@@ -1,9 +1,10 @@
-import type { PlannedAxis, PrunePlan } from "@dgate/core";
-import { keptIndices, nodeName, type Coupling, type Removal } from "../coupling/analyse.ts";
+import type { PrunePlan } from "@dgate/core";
+import { nodeName } from "../coupling/analyse.ts";
 import type { Graph } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { countCosts } from "../sites/count-costs.ts";
 import { type AxisCut, axisCuts } from "./axis-cuts.ts";
+import { carryConstants } from "./carry-constants.ts";
 import { cut, type InputMode, type PortCut } from "./cut.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import type { KeptBack } from "./decide.ts";
@@ -12,6 +13,7 @@ import { foldRemovedConstants } from "./fold-constants.ts";
 import type { ModelSize } from "./model-size.ts";
 import { denormalise, normalise } from "./normalise.ts";
 import { prepare } from "./prepare.ts";
+import { type RemovedGroups, removedGroups } from "./removed-groups.ts";
 
 /** Which features of a model input are still read. */
 export interface KeptInput {
@@ -32,7 +34,7 @@ export interface PruneReport {
   readonly before: ModelSize;
   readonly after: ModelSize;
   /** Per site of the plan: its groups, and how many are left. */
-  readonly removed: readonly { readonly site: string; readonly groups: number; readonly kept: number }[];
+  readonly removed: readonly RemovedGroups[];
   /** Planned groups that could not go without changing the outputs; they stay zeroed. */
   readonly keptBack: readonly KeptBack[];
   readonly inputs: readonly KeptInput[];
@@ -66,11 +68,11 @@ export function prune(
   { inputs = "gather", dims = {} }: PruneOptions = {},
 ): { graph: Graph; report: PruneReport } {
   const before = normalise(graph);
-  const { work, gathers, coupling, constants, removal, keptBack } = prepare(before, plan, inputs);
-  const removed = plan.axes.map((planned) => {
-    return { site: planned.site, groups: planned.size, kept: groupsLeft(coupling, removal, planned) };
-  });
+  const prepared = prepare(before, plan, inputs);
+  const { work, gathers, coupling, constants, removal, keptBack, carried } = prepared;
+  const removed = removedGroups(plan, coupling, removal);
   const constantCuts = axisCuts(coupling, removal, before);
+  carryConstants(constants, carried);
   foldRemovedConstants(constants, removal);
   const border = cut(coupling, removal, inputs);
   const kept = dropFullGathers(work, gathers);
@@ -80,37 +82,13 @@ export function prune(
   const report: PruneReport = {
     before: sizeOf(before, dims),
     after,
-    removed: mergeSites(removed),
+    removed,
     keptBack,
     inputs: [...kept.map(describeGather), ...border.inputs.map(describeCut)],
     outputs: border.outputs.map(describeCut),
     cuts: constantCuts,
   };
   return { graph: work, report };
-}
-
-/** One line per site: a plan lists a site's weight and its bias. */
-function mergeSites(removed: PruneReport["removed"]): PruneReport["removed"] {
-  const merged = new Map<string, PruneReport["removed"][number]>();
-  for (const entry of removed) {
-    const key = `${entry.groups} ${entry.site}`;
-    const before = merged.get(key);
-    merged.set(key, before ? { ...before, kept: Math.max(before.kept, entry.kept) } : entry);
-  }
-  return [...merged.values()];
-}
-
-/** Groups of an axis of which at least one index stays; none if the tensor went with a dead branch. */
-function groupsLeft(
-  { graph, axesOf }: Coupling,
-  removal: Removal,
-  { tensor, axis, size, blockSize }: PlannedAxis,
-): number {
-  const value = graph.value(tensor);
-  const space = value && axesOf(value)?.[axis];
-  if (!space) return 0;
-  const kept = keptIndices(space, removal);
-  return kept ? new Set(kept.map((index) => Math.floor(index / blockSize))).size : size;
 }
 
 function sizeOf(graph: Graph, dims: Readonly<Record<string, number>>): ModelSize {

@@ -16,6 +16,7 @@ import { binaryFunctions, unaryFunctions } from "../ops/scalar-functions.ts";
 import { isPadded, windowOf } from "../ops/window.ts";
 import { contractionConstants } from "./contraction-constants.ts";
 import { quantizedSlices } from "./quantized-slices.ts";
+import { imageSliceRules } from "./image-slice-rules.ts";
 import type { SliceConstants, SliceContext } from "./slice-context.ts";
 
 /** The constant slices of output 0 along `axis`, from those of the inputs; `undefined` if all vary. */
@@ -212,22 +213,30 @@ const slice: SliceRule = (context, axis) => {
   return x.slice(...sliceBounds(x.length, start, end));
 };
 
-/** Other axes than the padded ones keep a channel's number if the padding is that number too. */
+/** Padded channels have the padding's number. Other axes keep a channel's number if the padding is that number too. */
 const pad: SliceRule = (context, axis) => {
   const x = context.slices(0, axis);
   const amounts = padAmounts(context.view);
   const here = amounts?.[axis];
-  if (!x || !amounts || !here || here[0] !== 0 || here[1] !== 0) return undefined;
-  const mode = stringAttribute(context.node, "mode", "constant");
-  if (mode !== "constant" || amounts.every(([before, after]) => before === 0 && after === 0)) return x;
-  const filler =
-    context.view.opset < 11
-      ? floatAttribute(context.node, "value", 0)
-      : context.node.inputs[2]
-        ? context.uniform(2)
-        : 0;
-  return x.map((c) => (c === filler ? c : Number.NaN));
+  if (!amounts || !here) return undefined;
+  const fills = stringAttribute(context.node, "mode", "constant") === "constant";
+  const elsewhere = amounts.some(([before, after], each) => each !== axis && (before !== 0 || after !== 0));
+  const filler = fills ? fillerOf(context) : undefined;
+  const passed = !elsewhere || !fills ? x : x?.map((c) => (c === filler ? c : Number.NaN));
+  const [before, after] = here;
+  if (before === 0 && after === 0) return passed;
+  const size = context.size(0, axis);
+  if (size === undefined || filler === undefined || before < 0 || after < 0) return undefined;
+  const padded = new Float64Array(before + size + after).fill(filler);
+  padded.set(passed ?? varying(size), before);
+  return padded;
 };
+
+/** The number that Pad fills with. */
+function fillerOf(context: SliceContext): number | undefined {
+  if (context.view.opset < 11) return floatAttribute(context.node, "value", 0);
+  return context.node.inputs[2] ? context.uniform(2) : 0;
+}
 
 const gather: SliceRule = (context, axis) => {
   const rank = context.view.shape(0)?.length ?? 0;
@@ -307,4 +316,5 @@ export const sliceRules: Readonly<Record<string, SliceRule>> = {
     AveragePool: averagePool,
     Concat: concat,
   }),
+  ...imageSliceRules,
 };

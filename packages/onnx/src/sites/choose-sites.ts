@@ -1,4 +1,5 @@
 import { DgateError } from "@dgate/core";
+import { indicesOf } from "../coupling/analyse.ts";
 import type { Site, SiteKind } from "./site.ts";
 
 /** Which sites to take. */
@@ -58,16 +59,27 @@ const channelsOf = (sites: readonly Site[], kind: SiteKind): ReadonlySet<number>
 const onRequest: ReadonlySet<SiteKind> = new Set(["inputs", "queries", "headDims", "layers", "dimensions"]);
 
 /**
- * All but what is pruned on request only, which includes the width of a model that begins with an embedding; of an axis with
- * several sites (groups × channels) the outermost one.
+ * All but what is pruned on request only, which includes the width of a model that begins with an embedding; of sites on the
+ * same indices of an axis (groups × channels) the outermost one. Sites side by side, the runs that a Split or a Pad makes of an
+ * axis, do not compete.
  */
 function defaultSites(open: readonly Site[]): Site[] {
   const widths = channelsOf(open, "dimensions");
-  const axes = new Set<string>();
-  return open.filter(({ kind, channel, tensor, axis }) => {
-    const key = `${axis} ${tensor}`;
-    if (onRequest.has(kind) || axes.has(key)) return false;
-    axes.add(key);
-    return !widths.has(channel);
+  const taken = new Map<string, Set<number>>();
+  return open.filter((site) => {
+    if (onRequest.has(site.kind)) return false;
+    const key = `${site.axis} ${site.tensor}`;
+    const known = taken.get(key) ?? new Set<number>();
+    taken.set(key, known);
+    const own = indicesOfSite(site);
+    if (own.some((at) => known.has(at))) return false;
+    for (const at of own) known.add(at);
+    return !widths.has(site.channel);
   });
+}
+
+function indicesOfSite({ groups, places }: Site): number[] {
+  return places.flatMap((place) =>
+    Array.from({ length: groups }, (_, group) => indicesOf(place, group)).flat(),
+  );
 }

@@ -1,4 +1,4 @@
-import { type Coupling, type Occurrence, occurrences } from "../coupling/analyse.ts";
+import { allOccurrences, type Coupling, whyBlocked } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { NodeView } from "../infer/view.ts";
@@ -7,20 +7,20 @@ import { intAttribute } from "../ops/attributes.ts";
 import { quantizedRole } from "./quantized-role.ts";
 import type { CoupledRole, CoupledSlice } from "./site.ts";
 
-/** For each leaf space, the constants that hold it: on which axis and where. */
+/** For each leaf space that can be cut, the constants that hold it: on which axis and where. */
 export function coupledSlices(coupling: Coupling): ReadonlyMap<Space, readonly CoupledSlice[]> {
   const found = new Map<Space, CoupledSlice[]>();
   for (const value of coupling.graph.initializers) {
     if (value.data!.dtype === "int64") continue; // shapes and indices
     coupling.axesOf(value)?.forEach((space, axis) => {
-      for (const leaf of space.leaves()) {
-        if (leaf.size === undefined || leaf.size < 2) continue;
-        const places: readonly Occurrence[] = occurrences(space, leaf);
+      const open = space.leaves().filter((leaf) => whyBlocked(leaf) === undefined);
+      const places = open.length > 0 ? allOccurrences(space) : undefined;
+      for (const leaf of open) {
         const list = found.get(leaf) ?? [];
         found.set(leaf, list);
         const axisSize = value.data!.shape[axis]!;
         const role = quantizedRole(coupling, value, axis, leaf) ?? roleOf(coupling, value, axis);
-        list.push({ tensor: value.name, axis, axisSize, role, places });
+        list.push({ tensor: value.name, axis, axisSize, role, places: places?.get(leaf) ?? [] });
       }
     });
   }
