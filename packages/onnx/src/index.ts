@@ -22,12 +22,20 @@ export {
   type ValueType,
 } from "./graph/graph.ts";
 export { openRunner, type Runner, type RunnerOptions, type RunnerValue } from "./runtime/open-runner.ts";
+export type { ExternalContent } from "./runtime/runnable.ts";
 export { constantOf, type Feed, numbersOf, type RunData, type RunTensor } from "./runtime/run-tensor.ts";
 export { checkGraph } from "./graph/check-graph.ts";
 export type { Declaration } from "./graph/types.ts";
 export type { ExternalReference, ExternalResolver } from "./io/external-data.ts";
 export { readModel, type ReadOptions } from "./io/read.ts";
 export { writeModel } from "./io/write.ts";
+export {
+  type ExternalDataOptions,
+  type ExternalPart,
+  type ModelParts,
+  writeModelParts,
+  type WriteOptions,
+} from "./io/write-parts.ts";
 export { inferShapes, type InferOptions } from "./infer/infer-shapes.ts";
 export type { Inference } from "./infer/view.ts";
 export type { Occurrence } from "./coupling/analyse.ts";

@@ -166,6 +166,7 @@ function resolve(reader: WireReader, draft: Draft, expected: number, context: Re
     );
   }
   const bytes = context.external(reference);
+  context.usesExternal = true;
   if (bytes.length !== expected) {
     reader.fail(
       `tensor "${draft.name}" needs ${expected} bytes of "${reference.location}" from byte ${reference.offset}, ` +

@@ -10,9 +10,10 @@ import { type DataType, dataTypes } from "../graph/tensor.ts";
 import { WireWriter } from "../proto/wire-writer.ts";
 import { byteLengthOf } from "./element-types.ts";
 import { readModel, type ReadOptions } from "./read.ts";
-import { readModelFile, writeModelFile } from "./read-file.ts";
+import { readModelFile } from "./read-file.ts";
 import { readNumbers, readStrings } from "./tensor-data.ts";
 import { writeModel } from "./write.ts";
+import { writeModelFile } from "./write-file.ts";
 
 /** Messages by hand, independent of our writer's choice of fields. */
 type Field = readonly [number, number | bigint | string | Uint8Array | readonly Field[]];

@@ -58,7 +58,14 @@ export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Graph {
     );
   }
   const graph = readGraph(graphReader, context, opsets, false);
-  graph.info = { irVersion, producerName, producerVersion, metadata, opaque: opaque.parts };
+  graph.info = {
+    irVersion,
+    producerName,
+    producerVersion,
+    metadata,
+    opaque: opaque.parts,
+    ...(context.usesExternal && { externalData: true }),
+  };
   return graph;
 }
 

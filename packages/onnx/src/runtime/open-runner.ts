@@ -1,5 +1,5 @@
 import { DgateError } from "@dgate/core";
-import type { Dim } from "../graph/graph.ts";
+import type { Dim, Graph } from "../graph/graph.ts";
 import type { DataType } from "../graph/tensor.ts";
 import { checkFeed, checkNames, printInput, printType } from "./check-feeds.ts";
 import {
@@ -12,6 +12,7 @@ import {
   type OrtSessionOptions,
   type OrtTensor,
 } from "./ort-module.ts";
+import { type ExternalContent, type Runnable, runnableOf } from "./runnable.ts";
 import { dataTypeNamed, type Feed, fromOrt, type RunTensor, toOrt } from "./run-tensor.ts";
 
 /** An input or output of a loaded model; type and shape are absent where the runtime does not tell them. */
@@ -23,6 +24,8 @@ export interface RunnerValue {
 
 /** A loaded model. Runs are done one after the other, in the order of the calls. */
 export interface Runner {
+  /** The onnxruntime that runs it: onnxruntime-node or onnxruntime-web. */
+  readonly runtime: "node" | "web";
   /** Those that must be fed; inputs with a default in the file keep it. */
   readonly inputs: readonly RunnerValue[];
   readonly outputs: readonly RunnerValue[];
@@ -45,6 +48,8 @@ export interface RunnerOptions {
   readonly runtime?: "node" | "web";
   /** Threads of one run. The web runtime fixes them at the first model of a process. */
   readonly threads?: number;
+  /** For a model given as bytes: the files that lie beside it, in memory. */
+  readonly externalData?: readonly ExternalContent[];
   /** More options of `InferenceSession.create`. */
   readonly session?: OrtSessionOptions;
 }
@@ -52,11 +57,12 @@ export interface RunnerOptions {
 /**
  * Loads a model into the user's onnxruntime.
  *
- * @param bytes an ONNX file
+ * @param model a graph, of any size, or the bytes of an ONNX file
  * @throws DgateError `MISSING_PACKAGE` if the runtime is not installed, `FORMAT` if it refuses the model, `UNSUPPORTED` for
- * float16 inputs or outputs on onnxruntime-node from Node 24 on.
+ * float16 inputs or outputs on onnxruntime-node from Node 24 on and for a model past 4 GiB on onnxruntime-web; as `writeModel`
+ * for a graph that is not whole.
  */
-export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {}): Promise<Runner> {
+export async function openRunner(model: Graph | Uint8Array, options: RunnerOptions = {}): Promise<Runner> {
   const { threads = 1, session: more = {} } = options;
   if (!Number.isInteger(threads) || threads < 1) {
     throw new DgateError("OPTION", `openRunner: threads must be an integer ≥ 1, got ${threads}.`);
@@ -66,23 +72,44 @@ export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {})
   }
   const { runtime, ort } = await importFirstOrt(candidates(options.runtime));
   if (runtime === "web") ort.env.wasm.numThreads = threads;
+  const { bytes, externalData } = filesOf(model, options);
+  if (runtime === "web") checkWebSize(bytes, externalData);
   const session = await createSession(ort, bytes, {
     executionProviders: [runtime === "node" ? "cpu" : "wasm"],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     logSeverityLevel: 3,
     ...more,
+    ...(externalData.length > 0 && { externalData }),
   });
   if (runtime === "node" && takesFloat16(session) && "Float16Array" in globalThis) {
     await session.release();
-    if (options.runtime === undefined) return openRunner(bytes, { ...options, runtime: "web" });
+    if (options.runtime === undefined) return openRunner(model, { ...options, runtime: "web" });
     throw new DgateError(
       "UNSUPPORTED",
       `openRunner: onnxruntime-node cannot pass float16 inputs and outputs where JavaScript has Float16Array ` +
         `(Node ${process.versions.node}); give { runtime: "web" } or use Node 22.`,
     );
   }
-  return runnerOf(ort, session);
+  return runnerOf(ort, session, runtime);
+}
+
+function filesOf(model: Graph | Uint8Array, { externalData = [] }: RunnerOptions): Runnable {
+  const runnable = runnableOf(model);
+  return runnable.bytes === model ? { bytes: runnable.bytes, externalData } : runnable;
+}
+
+/** The address space of 32-bit WebAssembly, which onnxruntime-web's build has. */
+const wasmBytes = 2 ** 32;
+
+function checkWebSize(bytes: Uint8Array, externalData: readonly ExternalContent[]): void {
+  const total = externalData.reduce((sum, { data }) => sum + data.length, bytes.length);
+  if (total < wasmBytes) return;
+  throw new DgateError(
+    "UNSUPPORTED",
+    `openRunner: the model has ${total} bytes, but the memory of onnxruntime-web ends at 4 GiB (${wasmBytes} bytes); ` +
+      'run it in onnxruntime-node: { runtime: "node" }.',
+  );
 }
 
 /** Its native side knows float16 as Uint16Array only, while its own Tensor makes a Float16Array wherever there is one. */
@@ -124,7 +151,7 @@ export async function createSession(
 }
 
 /** A session behind the `Runner` interface. */
-export function runnerOf(ort: OrtModule, session: OrtSession): Runner {
+export function runnerOf(ort: OrtModule, session: OrtSession, runtime: Runtime): Runner {
   const inputs = describe(session.inputNames, session.inputMetadata);
   const outputs = describe(session.outputNames, session.outputMetadata);
   let last: Promise<unknown> = Promise.resolve();
@@ -156,6 +183,7 @@ export function runnerOf(ort: OrtModule, session: OrtSession): Runner {
   };
 
   return {
+    runtime,
     inputs,
     outputs,
     run(feeds) {
