@@ -59,7 +59,7 @@ async function bench(
     for (const path of paths) files.push(await openModel(path));
     for (const file of files) checkSameInputs("bench", files[0]!, file);
     const feeds = randomFeeds(files[0]!.graph, batch, seed);
-    for (const { bytes } of files) runners.push(await openRunner(bytes, { runtime }));
+    for (const { model } of files) runners.push(await openRunner(model, { runtime }));
     const figures = await timeInterleaved(
       runners.map((runner) => ({ runner, feeds })),
       { rounds, signal },

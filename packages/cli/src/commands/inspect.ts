@@ -46,7 +46,7 @@ export function addInspect(program: Command, context: Context): void {
 }
 
 async function inspect(path: string): Promise<InspectDocument> {
-  const { graph, bytes } = await openModel(path);
+  const { graph, sizeBytes } = await openModel(path);
   const { parameters, macs } = countCosts(graph);
   const operators: Record<string, number> = {};
   for (const { op } of graph.nodes()) operators[op] = (operators[op] ?? 0) + 1;
@@ -54,7 +54,7 @@ async function inspect(path: string): Promise<InspectDocument> {
     const reason = prunable === true ? null : prunable;
     return { name, kind, groups, prunable: reason === null, reason };
   });
-  return { path, parameters, macs, bytes: bytes.length, operators, sites, attention: [] };
+  return { path, parameters, macs, bytes: sizeBytes, operators, sites, attention: [] };
 }
 
 function describe({ path, parameters, macs, bytes, operators, sites }: InspectDocument): string {

@@ -1,11 +1,12 @@
 import { basename, dirname } from "node:path";
 import { DgateError, formatTable, parsePlan, printPlan, type PrunePlan } from "@dgate/core";
-import { findSites, mask, planFrom, prune, verify, writeModel } from "@dgate/onnx";
+import { findSites, mask, planFrom, prune, verify } from "@dgate/onnx";
+import { externalDataPath, writeModelFile } from "@dgate/onnx/node";
 import { type Command, Option } from "commander";
-import { type Context, printResult } from "../io/context.ts";
+import { type Context, printResult, stopIfAborted } from "../io/context.ts";
 import { prepareOutputs, readWhole, writeWhole } from "../io/files.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
-import { type ModelFile, openModel } from "./model-file.ts";
+import { type ModelFile, openModel, runtimeFor } from "./model-file.ts";
 import { describeRecovery, recoverPruned } from "./recover-pruned.ts";
 
 interface PruneFlags {
@@ -17,10 +18,14 @@ interface PruneFlags {
   readonly criterion: "l2" | "random";
   readonly sites?: string[];
   readonly calibrate?: string;
+  readonly externalData: keyof typeof externalData;
   readonly seed: number;
   readonly force: boolean;
   readonly json: boolean;
 }
+
+/** The option `externalData` of `writeModelFile` by what --external-data takes. */
+const externalData = { auto: "auto", always: true, never: false } as const;
 
 /** `dgate prune MODEL -o OUT`. */
 export function addPrune(program: Command, context: Context): void {
@@ -44,6 +49,11 @@ export function addPrune(program: Command, context: Context): void {
       "--calibrate <file>",
       "safetensors file of inputs: fit the surviving weights on them, without labels",
     )
+    .addOption(
+      new Option("--external-data <when>", "weights in OUT_data beside OUT; auto: as in MODEL, or past 2 GiB")
+        .choices(Object.keys(externalData))
+        .default("auto"),
+    )
     .option("--seed <n>", "of --criterion random and of the inputs of the proof", wholeNumber(0), 1)
     .option("--force", "overwrite existing files", false)
     .option("--json", "print one JSON document on stdout", false)
@@ -57,15 +67,20 @@ type PruneDocument = Awaited<ReturnType<typeof pruneFile>>;
 
 async function pruneFile(path: string, flags: PruneFlags, context: Context) {
   const { out, writePlan, seed, force } = flags;
+  const { signal } = context;
   if ([flags.sparsity, flags.keep, flags.plan].filter((value) => value !== undefined).length !== 1) {
     throw new DgateError("OPTION", "prune: give one of --sparsity, --keep and --plan.");
   }
-  for (const file of [out, writePlan]) if (file) await prepareOutputs(dirname(file), [basename(file)], force);
-  const { graph, bytes } = await openModel(path);
-  const plan = await planOf({ path, graph, bytes }, flags);
+  for (const file of [out, externalDataPath(out), writePlan])
+    if (file) await prepareOutputs(dirname(file), [basename(file)], force);
+  const file = await openModel(path);
+  const { graph, sizeBytes } = file;
+  stopIfAborted(signal, "prune");
+  const plan = await planOf(file, flags);
   const { graph: pruned, report } = prune(graph, plan);
   const { maxAbsDiff, acceptable, quantized } = await verify(mask(graph, plan), pruned, {
-    runtime: "web",
+    ...runtimeFor(sizeBytes, sizeBytes),
+    signal,
     seed,
   });
   if (!acceptable) {
@@ -78,19 +93,21 @@ async function pruneFile(path: string, flags: PruneFlags, context: Context) {
     flags.calibrate === undefined
       ? undefined
       : await recoverPruned(flags.calibrate, graph, { graph: pruned, report }, context);
-  const file = writeModel(recovered?.graph ?? pruned);
-  await writeWhole(out, file);
+  const written = await writeModelFile(out, recovered?.graph ?? pruned, {
+    externalData: externalData[flags.externalData],
+    signal,
+  });
   if (writePlan) await writeWhole(writePlan, `${printPlan(plan)}\n`);
   return {
-    before: { ...report.before, bytes: bytes.length },
-    after: { ...report.after, ...recovered?.size, bytes: file.length },
+    before: { ...report.before, bytes: sizeBytes },
+    after: { ...report.after, ...recovered?.size, bytes: written.sizeBytes },
     removed: report.removed,
     keptBack: report.keptBack,
     inputs: report.inputs,
     maxAbsDiff,
     quantized,
     ...(recovered && { recovery: recovered.recovery }),
-    files: writePlan ? [out, writePlan] : [out],
+    files: writePlan ? [...written.files, writePlan] : [...written.files],
   };
 }
 

@@ -3,13 +3,13 @@ import { verify } from "@dgate/onnx";
 import { type Command, Option } from "commander";
 import { type Context, printResult } from "../io/context.ts";
 import { realNumber, wholeNumber } from "./arguments.ts";
-import { checkSameInputs, openModel } from "./model-file.ts";
+import { checkSameInputs, openModel, runtimeFor } from "./model-file.ts";
 
 interface VerifyFlags {
   readonly tolerance: number;
   readonly runs: number;
   readonly seed: number;
-  readonly runtime: "web" | "node";
+  readonly runtime?: "web" | "node";
   readonly json: boolean;
 }
 
@@ -29,18 +29,28 @@ export function addVerify(program: Command, context: Context): void {
     .option("--runs <n>", "random inputs", wholeNumber(1, 10_000), 10)
     .option("--seed <n>", "of the inputs", wholeNumber(0), 1)
     .addOption(
-      new Option("--runtime <name>", "onnxruntime to run in").choices(["web", "node"]).default("web"),
+      new Option(
+        "--runtime <name>",
+        "onnxruntime to run in (default: web; past 2 GiB what is installed)",
+      ).choices(["web", "node"]),
     )
     .option("--json", "print one JSON document on stdout", false)
     .action(async (a: string, b: string, { json, ...options }: VerifyFlags) => {
       const [first, second] = [await openModel(a), await openModel(b)];
       checkSameInputs("verify", first, second);
-      const { maxAbsDiff, maxRelDiff, output, equal } = await verify(first.bytes, second.bytes, options);
+      const { runtime = runtimeFor(first.sizeBytes, second.sizeBytes).runtime, ...rest } = options;
+      const found = await verify(first.model, second.model, {
+        ...rest,
+        ...(runtime && { runtime }),
+        signal: context.signal,
+      });
+      const { maxAbsDiff, maxRelDiff, output, equal } = found;
       const document = {
         maxAbsDiff,
         maxRelDiff,
         equal,
         output,
+        runtime: found.runtime,
         tolerance: options.tolerance,
         models: [a, b],
       };

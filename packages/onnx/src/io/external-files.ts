@@ -121,7 +121,7 @@ function openRegular(where: string, folder: string, location: string): number {
     throw new DgateError("FORMAT", `${where} is no regular file.`);
   } catch (cause) {
     if (cause instanceof DgateError) throw cause;
-    throw new DgateError("IO", `${where} cannot be read: ${messageOf(cause)}`, { cause });
+    throw new DgateError("IO", `${where} cannot be read (${reasonOf(cause)}).`, { cause });
   }
 }
 
@@ -142,12 +142,13 @@ function readRange(where: string, descriptor: number, offset: number, length: nu
       at += read;
     }
   } catch (cause) {
-    throw new DgateError("IO", `${where} cannot be read: ${messageOf(cause)}`, { cause });
+    throw new DgateError("IO", `${where} cannot be read (${reasonOf(cause)}).`, { cause });
   }
   return bytes;
 }
 
-/** What an error of the system says. */
-export function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+/** `ENOENT: no such file or directory`, without the call and the path that Node appends. */
+export function reasonOf(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return message.split(", ", 1)[0]!;
 }

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { DgateError } from "@dgate/core";
 import type { Graph } from "../graph/graph.ts";
-import { type ExternalFile, ExternalFiles, messageOf } from "./external-files.ts";
+import { type ExternalFile, ExternalFiles, reasonOf } from "./external-files.ts";
 import { readModel, type ReadOptions } from "./read.ts";
 
 /** Options of `openModelFile` and `readModelFile`. */
@@ -31,7 +31,7 @@ export async function openModelFile(path: string, options: ReadFileOptions = {})
   try {
     bytes = await readFile(path);
   } catch (cause) {
-    throw new DgateError("IO", `${path} cannot be read: ${messageOf(cause)}`, { cause });
+    throw new DgateError("IO", `${path}: cannot be read (${reasonOf(cause)}); is the path right?`, { cause });
   }
   const files = new ExternalFiles(path, dirname(resolve(path)));
   const graph = readModel(bytes, {

@@ -158,7 +158,7 @@ function narrow(
 }
 
 function resolve(reader: WireReader, draft: Draft, expected: number, context: ReadContext): Uint8Array {
-  const reference = externalReference(draft.name, draft.external, expected);
+  const reference = externalReference(draft.name, draft.external, expected, (what) => reader.fail(what));
   if (!context.external) {
     return reader.fail(
       `the content of tensor "${draft.name}" lies in the file "${reference.location}"; ` +

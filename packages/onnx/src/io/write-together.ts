@@ -3,7 +3,7 @@ import { lstatSync, renameSync, rmSync } from "node:fs";
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { DgateError } from "@dgate/core";
-import { messageOf } from "./external-files.ts";
+import { reasonOf } from "./external-files.ts";
 
 /** A file to write. */
 export interface FileContent {
@@ -55,7 +55,7 @@ async function stage(
     }
   } catch (cause) {
     if (signal?.aborted)
-      throw new DgateError("ABORTED", `${path} was not written: cancelled.`, { cause: signal.reason });
+      throw new DgateError("ABORTED", `${path}: not written, cancelled.`, { cause: signal.reason });
     throw failure(path, cause);
   }
 }
@@ -124,5 +124,5 @@ function removeQuietly(path: string): void {
 }
 
 function failure(path: string, cause: unknown): DgateError {
-  return new DgateError("IO", `${path} cannot be written: ${messageOf(cause)}`, { cause });
+  return new DgateError("IO", `${path}: cannot be written (${reasonOf(cause)}).`, { cause });
 }
