@@ -31,6 +31,9 @@ export async function openModelFile(path: string, options: ReadFileOptions = {})
   try {
     bytes = await readFile(path);
   } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ERR_FS_FILE_TOO_LARGE") {
+      throw new DgateError("FORMAT", `${path}: ${tooLarge}`, { cause });
+    }
     throw new DgateError("IO", `${path}: cannot be read (${reasonOf(cause)}); is the path right?`, { cause });
   }
   const files = new ExternalFiles(path, dirname(resolve(path)));
@@ -43,6 +46,9 @@ export async function openModelFile(path: string, options: ReadFileOptions = {})
   const sizeBytes = external.reduce((sum, file) => sum + file.sizeBytes, bytes.length);
   return { graph, bytes, external, sizeBytes };
 }
+
+const tooLarge =
+  "a file of more than 2 GiB is no ONNX model, for a protobuf file ends there; larger models have external data.";
 
 /** The graph of `openModelFile`. */
 export async function readModelFile(path: string, options: ReadFileOptions = {}): Promise<Graph> {

@@ -61,16 +61,15 @@ async function stage(
 }
 
 /** Pieces of this many bytes are worth a call of the system each. */
-const blockSize = 2 ** 20;
+const blockSize = 2 ** 16;
 
-/** The same bytes with small pieces put together. */
+/** The same bytes with small pieces put together. A block is only good until the next one is asked for. */
 function* inBlocks(pieces: Iterable<Uint8Array>): Generator<Uint8Array, void, undefined> {
-  let block = new Uint8Array(blockSize);
+  const block = new Uint8Array(blockSize);
   let used = 0;
   for (const piece of pieces) {
     if (used > 0 && used + piece.length > blockSize) {
       yield block.subarray(0, used);
-      block = new Uint8Array(blockSize);
       used = 0;
     }
     if (piece.length >= blockSize) yield piece;

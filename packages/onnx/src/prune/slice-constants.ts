@@ -1,7 +1,8 @@
 import { type Coupling, maxAxisSize } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import type { Value } from "../graph/graph.ts";
-import type { DataType } from "../graph/tensor.ts";
+import type { DataType, Tensor } from "../graph/tensor.ts";
+import { numberPieces } from "../io/number-pieces.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { fixedData } from "./normalise.ts";
@@ -39,7 +40,7 @@ export function sliceConstants(coupling: Coupling): SliceSource {
     const size = type?.shape?.[axis];
     if (typeof size !== "number" || size > maxAxisSize) return undefined;
     const data = fixedData(graph, value);
-    if (data) return isNumeric(data) ? uniformSlices(readNumbers(data), data.shape, axis) : undefined;
+    if (data) return isNumeric(data) ? uniformSlices(data, axis) : undefined;
     const node = graph.producer(value);
     if (node?.outputs[0] !== value) return undefined;
     const found = source.through(node, axis, source);
@@ -71,17 +72,31 @@ function round(number: number, dtype: DataType | undefined): number {
 }
 
 /** The number that fills each slice of a constant tensor. */
-function uniformSlices(numbers: ArrayLike<number>, shape: readonly number[], axis: number): SliceConstants {
+function uniformSlices(tensor: Tensor, axis: number): SliceConstants {
+  const { shape } = tensor;
   const size = shape[axis] ?? 1;
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
   const found = new Float64Array(size);
   const seen = new Uint8Array(size);
-  for (let i = 0; i < numbers.length; i++) {
-    const at = Math.floor(i / inner) % size;
-    if (seen[at] === 0) {
-      seen[at] = 1;
-      found[at] = numbers[i]!;
-    } else if (found[at] !== numbers[i]) found[at] = Number.NaN;
+  let slice = 0;
+  let left = inner; // elements of the slice that are still to come
+  for (const numbers of numberPieces(tensor)) {
+    for (let i = 0; i < numbers.length; ) {
+      const end = Math.min(numbers.length, i + left);
+      left -= end - i;
+      if (seen[slice] === 0) {
+        seen[slice] = 1;
+        found[slice] = numbers[i]!;
+      }
+      // NaN is equal to nothing: a slice that varies stays so.
+      const first = found[slice];
+      while (i < end && numbers[i] === first) i++;
+      if (i < end) found[slice] = Number.NaN;
+      i = end;
+      if (left > 0) continue;
+      left = inner;
+      slice = (slice + 1) % size;
+    }
   }
   return found;
 }

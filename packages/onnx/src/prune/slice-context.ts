@@ -2,7 +2,7 @@ import type { Coupling } from "../coupling/analyse.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { NodeView } from "../infer/view.ts";
-import { readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { tensorOf, viewNumbers } from "../io/tensor-data.ts";
 import { inputOrder, isDequantizeLinear, quantizedForm, type QuantizedForm } from "../ops/quantized-forms.ts";
 import { dequantize } from "../quantization/quantization.ts";
 import { operandQuantization, quantizationOf } from "../quantization/quantization-of.ts";
@@ -82,7 +82,7 @@ export class SliceContext {
     const value = this.node.inputs[index];
     const data = value && fixedTensor(coupling, value);
     if (!data || !isNumeric(data)) return undefined;
-    if (this.#form?.operands[index]?.zeroPoint === undefined) return readNumbers(data);
+    if (this.#form?.operands[index]?.zeroPoint === undefined) return viewNumbers(data);
     const place = this.#form.operands[index].value;
     const quantization = operandQuantization(coupling.graph, this.original, place);
     return quantization && dequantize(data, quantization);
