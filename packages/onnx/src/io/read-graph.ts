@@ -1,8 +1,10 @@
+import { DgateError } from "@dgate/core";
 import type { Attribute } from "../graph/attribute.ts";
 import { Graph } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Value, ValueType } from "../graph/types.ts";
 import type { WireReader } from "../proto/wire-reader.ts";
+import { elementCount } from "./element-types.ts";
 import { graphFields as fields, nodeFields, sparseFields } from "./fields.ts";
 import { readAttribute } from "./read-attribute.ts";
 import { OpaqueFields, placed, type ReadContext } from "./read-context.ts";
@@ -148,6 +150,7 @@ function readSparse(
     }
   }
   if (!dtype) return reader.fail("a sparse initializer has no values");
+  placed(reader, () => elementCount(shape)); // for its checks
   return { name, type: { dtype, shape }, bytes };
 }
 
@@ -207,6 +210,19 @@ function defineValues(graph: Graph, draft: GraphDraft): void {
 }
 
 function declare(value: Value, declaration: NamedDeclaration["declaration"]): void {
+  const { type } = declaration;
+  if (value.data && type) checkDeclared(value.name, value.data, type);
   value.declaration = declaration;
   value.type = declaration.type ?? value.type;
+}
+
+/** A declared size may be open; a fixed one must be that of the content. */
+function checkDeclared(name: string, data: Tensor, { dtype, shape }: ValueType): void {
+  const fits = shape?.every((dim, axis) => typeof dim !== "number" || dim === data.shape[axis]) ?? true;
+  if (dtype === data.dtype && fits && (!shape || shape.length === data.shape.length)) return;
+  throw new DgateError(
+    "SHAPE",
+    `"${name}" is declared as ${dtype}[${shape?.map((dim) => dim ?? "?").join(", ") ?? "…"}], ` +
+      `but its content is ${data.dtype}[${data.shape.join(", ")}]`,
+  );
 }
