@@ -55,6 +55,7 @@ export {
 export type { InputMode } from "./prune/cut.ts";
 export type { KeptBack } from "./prune/decide.ts";
 export type { AxisCut } from "./prune/axis-cuts.ts";
+export { inlineFunctions } from "./prune/inline-functions.ts";
 export { normalise } from "./prune/normalise.ts";
 export { type Pruned, recover, type RecoverOptions } from "./recover/recover.ts";
 export type { Batch, BatchSource } from "./recover/batches.ts";

@@ -1,7 +1,10 @@
 import { WireWriter } from "../src/proto/wire-writer.ts";
 
 /** Messages by hand, independent of our writer's choice of fields. */
-export type Field = readonly [number, number | bigint | string | Uint8Array | readonly Field[]];
+export type Field = readonly [
+  number,
+  number | bigint | string | Uint8Array | { readonly float: number } | readonly Field[],
+];
 
 /** A message of the given fields. */
 export function message(fields: readonly Field[]): WireWriter {
@@ -10,6 +13,7 @@ export function message(fields: readonly Field[]): WireWriter {
     if (typeof value === "string") writer.string(field, value);
     else if (value instanceof Uint8Array) writer.bytes(field, value);
     else if (Array.isArray(value)) writer.message(field, message(value as readonly Field[]));
+    else if (typeof value === "object" && "float" in value) writer.float(field, value.float);
     else writer.integer(field, value as number | bigint);
   }
   return writer;

@@ -11,7 +11,8 @@ import { OpaqueFields, placed, type ReadContext } from "./read-context.ts";
 import { readTensor } from "./read-tensor.ts";
 import { type NamedDeclaration, readValueInfo } from "./read-type.ts";
 
-interface NodeDraft {
+/** A node whose values are names. */
+export interface NodeDraft {
   name: string;
   op: string;
   domain: string;
@@ -94,7 +95,12 @@ function readField(
   }
 }
 
-function readNode(reader: WireReader, context: ReadContext, opsets: ReadonlyMap<string, number>): NodeDraft {
+/** Reads a NodeProto. */
+export function readNode(
+  reader: WireReader,
+  context: ReadContext,
+  opsets: ReadonlyMap<string, number>,
+): NodeDraft {
   const node: NodeDraft = {
     name: "",
     op: "",

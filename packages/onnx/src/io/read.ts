@@ -69,7 +69,8 @@ export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Graph {
   return graph;
 }
 
-function readOpset(reader: WireReader, into: Map<string, number>): void {
+/** Adds an OperatorSetIdProto to a map. */
+export function readOpset(reader: WireReader, into: Map<string, number>): void {
   let domain = "";
   let version = 0;
   while (reader.next()) {

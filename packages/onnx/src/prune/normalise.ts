@@ -8,15 +8,17 @@ import { flattenBranches, restoreBranches } from "./branches.ts";
 import { unshareParameters } from "../quantization/unshare-parameters.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { dropHeadPicks, separateHeadBiases } from "./head-biases.ts";
+import { inlineInPlace } from "./inline-functions.ts";
 
 /**
- * A copy of a graph in the form that analysis and pruning work on: every `Constant` node is an initializer of the same name,
+ * A copy of a graph in the form that analysis and pruning work on: calls of the model's own functions are their nodes, every `Constant` node is an initializer of the same name,
  * a weight that is only reshaped or transposed before its use is stored that way, sizes that do not depend on the run are
  * constants, scales and zero points are not shared, the branches of an If lie in the graph, and layers pick their heads from
  * biases that they share. Outputs are the same to the bit. `denormalise` makes a graph that can be written again.
  */
 export function normalise(graph: Graph): Graph {
   const copy = graph.clone();
+  inlineInPlace(copy);
   flattenBranches(copy);
   liftConstants(copy);
   while (foldStaticShapes(copy) > 0) continue;
