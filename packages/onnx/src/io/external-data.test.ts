@@ -29,6 +29,23 @@ const entry = (key: string, value: string): Field => [
 const external = (location: string, ...rest: Field[]): Uint8Array =>
   identity([2, 1], [1, 2], [14, 1], entry("location", location), ...rest);
 
+/** Initializers c0, c1, … of uint8 with the given offsets and lengths in one file. */
+const ranges = (location: string, ...pairs: (readonly [number, number])[]): Uint8Array =>
+  model(
+    ...pairs.map(([offset, length], i) =>
+      initializer(
+        `c${i}`,
+        [2, 2],
+        [1, length],
+        [14, 1],
+        entry("location", location),
+        entry("offset", String(offset)),
+      ),
+    ),
+    node("Identity", ["c0"], ["y"]),
+    output("y"),
+  );
+
 describe("external data", () => {
   const folder = mkdtempSync(join(tmpdir(), "dgate-onnx-"));
   afterAll(() => rmSync(folder, { recursive: true }));
@@ -99,23 +116,6 @@ describe("external data", () => {
     execFileSync("mkfifo", [join(folder, "pipe.bin")]);
     await expect(read(external("pipe.bin"))).rejects.toThrow(/is no regular file/);
   });
-
-  /** Initializers c0, c1, … of uint8 with the given offsets and lengths in one file. */
-  const ranges = (location: string, ...pairs: (readonly [number, number])[]): Uint8Array =>
-    model(
-      ...pairs.map(([offset, length], i) =>
-        initializer(
-          `c${i}`,
-          [2, 2],
-          [1, length],
-          [14, 1],
-          entry("location", location),
-          entry("offset", String(offset)),
-        ),
-      ),
-      node("Identity", ["c0"], ["y"]),
-      output("y"),
-    );
 
   test("of two tensors may overlap, and the same range is read once", async () => {
     writeFileSync(join(folder, "bytes.bin"), Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7));

@@ -30,10 +30,11 @@ function refusal(bytes: Uint8Array, options?: ReadOptions): string {
   return "accepted";
 }
 
+const content = (...fields: Field[]): unknown => [
+  ...readNumbers(readModel(identity(...fields)).value("c")!.data!),
+];
+
 describe("tensor content", () => {
-  const content = (...fields: Field[]): unknown => [
-    ...readNumbers(readModel(identity(...fields)).value("c")!.data!),
-  ];
   const floats = new Uint8Array(Float32Array.of(1.5, -2).buffer);
   const doubles = new Uint8Array(Float64Array.of(1.5, -2).buffer);
 

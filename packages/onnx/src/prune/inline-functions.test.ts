@@ -174,13 +174,14 @@ describe("a model that calls functions of its own", () => {
   });
 });
 
+const reasonOf = (...fields: Uint8Array[]): unknown => {
+  const { net, call } = withFunctions(fields);
+  const hidden = net.gemm("in", net.input("x", ["batch", 6]), [6, 8]);
+  const graph = net.output(net.gemm("out", call("f", [hidden]), [8, 3]));
+  return findSites(graph).find(({ name }) => name === "in.neurons")!.prunable;
+};
+
 describe("a call that stays says why", () => {
-  const reasonOf = (...fields: Uint8Array[]): unknown => {
-    const { net, call } = withFunctions(fields);
-    const hidden = net.gemm("in", net.input("x", ["batch", 6]), [6, 8]);
-    const graph = net.output(net.gemm("out", call("f", [hidden]), [8, 3]));
-    return findSites(graph).find(({ name }) => name === "in.neurons")!.prunable;
-  };
   const relu = body(node("Relu", ["x"], ["y"]));
 
   test.each<[string, Uint8Array[], RegExp]>([
@@ -227,24 +228,25 @@ describe("a call that stays says why", () => {
   });
 });
 
-describe("hostile functions end with an error, soon", () => {
-  const calls = (name: string, called: string, times: number): Uint8Array =>
-    functionField(
-      name,
-      ["x"],
-      ["y0"],
-      ...body(...Array.from({ length: times }, (_, i) => node(called, ["x"], [`y${i}`], [7, "my"]))),
-    );
-  const code = (...fields: Uint8Array[]): unknown => {
-    const { net, call } = withFunctions(fields);
-    const graph = net.output(call("f", [net.input("x", ["batch", 6])]));
-    try {
-      return inlineFunctions(graph).nodes().length;
-    } catch (error) {
-      return error instanceof DgateError ? error.message : error;
-    }
-  };
+const calls = (name: string, called: string, times: number): Uint8Array =>
+  functionField(
+    name,
+    ["x"],
+    ["y0"],
+    ...body(...Array.from({ length: times }, (_, i) => node(called, ["x"], [`y${i}`], [7, "my"]))),
+  );
 
+const code = (...fields: Uint8Array[]): unknown => {
+  const { net, call } = withFunctions(fields);
+  const graph = net.output(call("f", [net.input("x", ["batch", 6])]));
+  try {
+    return inlineFunctions(graph).nodes().length;
+  } catch (error) {
+    return error instanceof DgateError ? error.message : error;
+  }
+};
+
+describe("hostile functions end with an error, soon", () => {
   test("a function that calls itself, through another one too", () => {
     expect(code(calls("f", "f", 1))).toMatch(/function "my\.f" calls itself/);
     expect(code(calls("f", "g", 1), calls("g", "f", 1))).toMatch(/calls itself \(my\.f → my\.g → my\.f\)/);
