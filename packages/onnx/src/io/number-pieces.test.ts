@@ -13,15 +13,13 @@ test("the pieces of a tensor are its numbers, for every type, length and place i
   fc.assert(
     fc.property(
       fc.constantFrom(...plain),
-      fc.constantFrom(0, 1, 7, 2 ** 16, 2 ** 16 + 1, 3 * 2 ** 16 - 5),
+      fc.constantFrom(0, 1, 7, 2 ** 16, 2 ** 16 + 5),
       fc.integer({ min: 0, max: 3 }),
       (dtype, count, offset) => {
         // Codes that are small positive numbers in every type, 64-bit integers included.
         const whole = new Uint8Array(byteLengthOf(dtype, [count]) + offset);
         for (let i = offset; i < whole.length; i += 8) whole[i] = i % 100;
         const tensor = { dtype, shape: [count], bytes: whole.subarray(offset) };
-        const joined = [...numberPieces(tensor)].reduce((sum, piece) => sum + piece.length, 0);
-        expect(joined).toBe(count);
         const expected = readNumbers(tensor);
         let at = 0;
         for (const piece of numberPieces(tensor)) {
@@ -32,8 +30,9 @@ test("the pieces of a tensor are its numbers, for every type, length and place i
           expect(same).toBe(true);
           at += piece.length;
         }
+        expect(at).toBe(count);
       },
     ),
-    { seed: 5, numRuns: 120 },
+    { seed: 5, numRuns: 60 },
   );
 });
