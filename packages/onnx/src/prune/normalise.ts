@@ -11,10 +11,10 @@ import { dropHeadPicks, separateHeadBiases } from "./head-biases.ts";
 import { inlineInPlace } from "./inline-functions.ts";
 
 /**
- * A copy of a graph in the form that analysis and pruning work on: calls of the model's own functions are their nodes, every `Constant` node is an initializer of the same name,
- * a weight that is only reshaped or transposed before its use is stored that way, sizes that do not depend on the run are
- * constants, scales and zero points are not shared, the branches of an If lie in the graph, and layers pick their heads from
- * biases that they share. Outputs are the same to the bit. `denormalise` makes a graph that can be written again.
+ * A copy of a graph in the form that analysis and pruning work on: the model's own functions stand in the place of their calls,
+ * every `Constant` node is an initializer of the same name, a weight that is only reshaped or transposed before its use is
+ * stored that way, sizes that do not depend on the run are constants, scales and zero points are not shared, the branches of
+ * an If lie in the graph, and layers pick their heads from biases that they share. Outputs are the same to the bit. `denormalise` makes a graph that can be written again.
  */
 export function normalise(graph: Graph): Graph {
   const copy = graph.clone();
