@@ -26,12 +26,20 @@ export {
   type ValueType,
 } from "./graph/graph.ts";
 export { openRunner, type Runner, type RunnerOptions, type RunnerValue } from "./runtime/open-runner.ts";
+export type { ExternalContent } from "./runtime/runnable.ts";
 export { constantOf, type Feed, numbersOf, type RunData, type RunTensor } from "./runtime/run-tensor.ts";
 export { checkGraph } from "./graph/check-graph.ts";
 export type { Declaration } from "./graph/types.ts";
 export type { ExternalReference, ExternalResolver } from "./io/external-data.ts";
 export { readModel, type ReadOptions } from "./io/read.ts";
 export { writeModel } from "./io/write.ts";
+export {
+  type ExternalDataOptions,
+  type ExternalPart,
+  type ModelParts,
+  writeModelParts,
+  type WriteOptions,
+} from "./io/write-parts.ts";
 export { inferShapes, type InferOptions } from "./infer/infer-shapes.ts";
 export type { Inference } from "./infer/view.ts";
 export type { Occurrence } from "./coupling/analyse.ts";
@@ -58,6 +66,7 @@ export type { ModelSize } from "./prune/model-size.ts";
 export type { InputMode } from "./prune/cut.ts";
 export type { KeptBack } from "./prune/decide.ts";
 export type { AxisCut } from "./prune/axis-cuts.ts";
+export { inlineFunctions } from "./prune/inline-functions.ts";
 export { normalise } from "./prune/normalise.ts";
 export { type Pruned, recover, type RecoverOptions } from "./recover/recover.ts";
 export type { Batch, BatchSource } from "./recover/batches.ts";

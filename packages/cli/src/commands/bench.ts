@@ -63,7 +63,7 @@ async function bench(
     checkDims(files[0]!, dims);
     const sizeOf = (dim = ""): number => (Object.hasOwn(dims, dim) ? dims[dim]! : batch);
     const feeds = randomFeeds(files[0]!.graph, sizeOf, seed);
-    for (const { bytes } of files) runners.push(await openRunner(bytes, { runtime }));
+    for (const { model } of files) runners.push(await openRunner(model, { runtime }));
     const figures = await timeInterleaved(
       runners.map((runner) => ({ runner, feeds })),
       { rounds, signal },

@@ -1,5 +1,5 @@
 import { formatTable } from "@dgate/core";
-import { countCosts, findSites } from "@dgate/onnx";
+import { type AttentionLayer, countCosts, findAttention, findSites } from "@dgate/onnx";
 import type { Command } from "commander";
 import { type Context, printResult } from "../io/context.ts";
 import { namedSize } from "./arguments.ts";
@@ -17,7 +17,7 @@ interface InspectDocument {
   readonly bytes: number;
   readonly operators: Readonly<Record<string, number>>;
   readonly sites: readonly SiteEntry[];
-  readonly attention: readonly AttentionEntry[];
+  readonly attention: readonly AttentionLayer[];
 }
 
 interface SiteEntry {
@@ -27,13 +27,6 @@ interface SiteEntry {
   readonly prunable: boolean;
   /** Why not, where it is not. */
   readonly reason: string | null;
-}
-
-interface AttentionEntry {
-  readonly name: string;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
 }
 
 /** `dgate inspect MODEL`. */
@@ -57,7 +50,7 @@ interface InspectFlags {
 
 async function inspect(path: string, dims: Readonly<Record<string, number>>): Promise<InspectDocument> {
   const file = await openModel(path);
-  const { graph, bytes } = file;
+  const { graph, sizeBytes } = file;
   checkDims(file, dims);
   const { parameters, macs, assumed } = countCosts(graph, dims);
   const operators: Record<string, number> = {};
@@ -66,7 +59,8 @@ async function inspect(path: string, dims: Readonly<Record<string, number>>): Pr
     const reason = prunable === true ? null : prunable;
     return { name, kind, groups, prunable: reason === null, reason };
   });
-  return { path, parameters, macs, dims, assumed, bytes: bytes.length, operators, sites, attention: [] };
+  const attention = findAttention(graph);
+  return { path, parameters, macs, dims, assumed, bytes: sizeBytes, operators, sites, attention };
 }
 
 function describe(document: InspectDocument): string {

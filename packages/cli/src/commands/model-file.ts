@@ -1,28 +1,30 @@
 import { DgateError } from "@dgate/core";
-import { type Graph, readModel, type Value } from "@dgate/onnx";
-import { readWhole } from "../io/files.ts";
+import type { Graph, Value } from "@dgate/onnx";
+import { openModelFile } from "@dgate/onnx/node";
 
-/** A model read from a file. */
+/** A model read from a file, with the external data beside it. */
 export interface ModelFile {
   readonly path: string;
-  readonly bytes: Uint8Array;
   readonly graph: Graph;
+  /** What a runtime is given: the file as it is, or the graph where constants lie in other files. */
+  readonly model: Graph | Uint8Array;
+  /** Bytes of the file and of its external data. */
+  readonly sizeBytes: number;
 }
 
 /**
- * Reads an ONNX file; what is wrong with it is said with its path.
+ * Reads an ONNX file with its external data; what is wrong with it is said with its path.
  *
- * @throws DgateError `IO` or what `readModel` throws
+ * @throws DgateError as `openModelFile`
  */
 export async function openModel(path: string): Promise<ModelFile> {
-  const bytes = await readWhole(path);
-  try {
-    return { path, bytes, graph: readModel(bytes) };
-  } catch (error) {
-    if (error instanceof DgateError)
-      throw new DgateError(error.code, `${path}: ${error.message}`, { cause: error });
-    throw error;
-  }
+  const { graph, bytes, external, sizeBytes } = await openModelFile(path);
+  return { path, graph, model: external.length > 0 ? graph : bytes, sizeBytes };
+}
+
+/** The runtime of a check: onnxruntime-web, which is always there, but for models that two of do not fit into its 4 GiB. */
+export function runtimeFor(...sizes: readonly number[]): { readonly runtime?: "web" } {
+  return sizes.reduce((sum, size) => sum + size, 0) < 2 ** 31 ? { runtime: "web" } : {};
 }
 
 /**

@@ -1,10 +1,11 @@
 import { basename, dirname } from "node:path";
 import { DgateError, formatTable, printPlan } from "@dgate/core";
-import { mask, type ModelSize, prune, verify, writeModel } from "@dgate/onnx";
-import type { Command } from "commander";
-import { type Context, printResult } from "../io/context.ts";
+import { mask, type ModelSize, prune, verify } from "@dgate/onnx";
+import { externalDataPath, writeModelFile } from "@dgate/onnx/node";
+import { type Command, Option } from "commander";
+import { type Context, printResult, stopIfAborted } from "../io/context.ts";
 import { prepareOutputs, writeWhole } from "../io/files.ts";
-import { checkDims, openModel } from "./model-file.ts";
+import { checkDims, openModel, runtimeFor } from "./model-file.ts";
 import { addPlanOptions, type PlanFlags, planOf, targetOf } from "./plan-request.ts";
 import { describeRecovery, recoverPruned } from "./recover-pruned.ts";
 
@@ -12,9 +13,13 @@ interface PruneFlags extends PlanFlags {
   readonly out: string;
   readonly writePlan?: string;
   readonly calibrate?: string;
+  readonly externalData: keyof typeof externalData;
   readonly force: boolean;
   readonly json: boolean;
 }
+
+/** The option `externalData` of `writeModelFile` by what --external-data takes. */
+const externalData = { auto: "auto", always: true, never: false } as const;
 
 /** `dgate prune MODEL -o OUT`. */
 export function addPrune(program: Command, context: Context): void {
@@ -29,6 +34,11 @@ export function addPrune(program: Command, context: Context): void {
       "--calibrate <file>",
       "safetensors file of inputs: fit the surviving weights on them, without labels",
     )
+    .addOption(
+      new Option("--external-data <when>", "weights in OUT_data beside OUT; auto: as in MODEL, or past 2 GiB")
+        .choices(Object.keys(externalData))
+        .default("auto"),
+    )
     .option("--force", "overwrite existing files", false)
     .option("--json", "print one JSON document on stdout", false)
     .action(async (path: string, flags: PruneFlags) => {
@@ -41,14 +51,21 @@ type PruneDocument = Awaited<ReturnType<typeof pruneFile>>;
 
 async function pruneFile(path: string, flags: PruneFlags, context: Context) {
   const { out, writePlan, seed, force, dim: dims = {} } = flags;
+  const { signal } = context;
   const target = targetOf(flags);
-  for (const file of [out, writePlan]) if (file) await prepareOutputs(dirname(file), [basename(file)], force);
-  const { graph, bytes } = await openModel(path);
-  checkDims({ path, graph, bytes }, dims);
-  const plan = await planOf({ path, graph, bytes }, flags);
+  for (const file of [out, externalDataPath(out), writePlan])
+    if (file) await prepareOutputs(dirname(file), [basename(file)], force);
+  const file = await openModel(path);
+  const { graph, sizeBytes } = file;
+  checkDims(file, dims);
+  stopIfAborted(signal, "prune");
+  const plan = await planOf(file, flags);
   const { graph: pruned, report } = prune(graph, plan, { dims });
   const { maxAbsDiff, acceptable, quantized } = await verify(mask(graph, plan), pruned, {
-    runtime: "web",
+    ...runtimeFor(sizeBytes, sizeBytes),
+    inputs: report.inputs,
+    outputs: report.outputs,
+    signal,
     seed,
     dims,
   });
@@ -62,21 +79,24 @@ async function pruneFile(path: string, flags: PruneFlags, context: Context) {
     flags.calibrate === undefined
       ? undefined
       : await recoverPruned(flags.calibrate, graph, { graph: pruned, report }, context, dims);
-  const file = writeModel(recovered?.graph ?? pruned);
-  await writeWhole(out, file);
+  const written = await writeModelFile(out, recovered?.graph ?? pruned, {
+    externalData: externalData[flags.externalData],
+    signal,
+  });
   if (writePlan) await writeWhole(writePlan, `${printPlan(plan)}\n`);
   return {
-    before: { ...report.before, bytes: bytes.length },
-    after: { ...report.after, ...recovered?.size, bytes: file.length },
+    before: { ...report.before, bytes: sizeBytes },
+    after: { ...report.after, ...recovered?.size, bytes: written.sizeBytes },
     target,
     reached: fractions(report.before, { ...report.after, ...recovered?.size }),
     removed: report.removed,
     keptBack: report.keptBack,
     inputs: report.inputs,
+    outputs: report.outputs,
     maxAbsDiff,
     quantized,
     ...(recovered && { recovery: recovered.recovery }),
-    files: writePlan ? [out, writePlan] : [out],
+    files: writePlan ? [...written.files, writePlan] : [...written.files],
   };
 }
 

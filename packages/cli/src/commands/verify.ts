@@ -3,14 +3,14 @@ import { verify } from "@dgate/onnx";
 import { type Command, Option } from "commander";
 import { type Context, printResult } from "../io/context.ts";
 import { namedSize, realNumber, wholeNumber } from "./arguments.ts";
-import { checkDims, checkSameInputs, openModel } from "./model-file.ts";
+import { checkDims, checkSameInputs, openModel, runtimeFor } from "./model-file.ts";
 
 interface VerifyFlags {
   readonly tolerance: number;
   readonly runs: number;
   readonly seed: number;
   readonly dim?: Readonly<Record<string, number>>;
-  readonly runtime: "web" | "node";
+  readonly runtime?: "web" | "node";
   readonly json: boolean;
 }
 
@@ -35,22 +35,30 @@ export function addVerify(program: Command, context: Context): void {
       namedSize,
     )
     .addOption(
-      new Option("--runtime <name>", "onnxruntime to run in").choices(["web", "node"]).default("web"),
+      new Option(
+        "--runtime <name>",
+        "onnxruntime to run in (default: web; past 2 GiB what is installed)",
+      ).choices(["web", "node"]),
     )
     .option("--json", "print one JSON document on stdout", false)
     .action(async (a: string, b: string, { json, dim: dims = {}, ...options }: VerifyFlags) => {
       const [first, second] = [await openModel(a), await openModel(b)];
       checkSameInputs("verify", first, second);
       checkDims(first, dims);
-      const { maxAbsDiff, maxRelDiff, output, equal } = await verify(first.bytes, second.bytes, {
-        ...options,
+      const { runtime = runtimeFor(first.sizeBytes, second.sizeBytes).runtime, ...rest } = options;
+      const found = await verify(first.model, second.model, {
+        ...rest,
         dims,
+        ...(runtime && { runtime }),
+        signal: context.signal,
       });
+      const { maxAbsDiff, maxRelDiff, output, equal } = found;
       const document = {
         maxAbsDiff,
         maxRelDiff,
         equal,
         output,
+        runtime: found.runtime,
         tolerance: options.tolerance,
         models: [a, b],
       };

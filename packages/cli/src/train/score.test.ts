@@ -29,6 +29,7 @@ test("models take turns, and each is run the same number of times", async () => 
   const order: string[] = [];
   const model = (name: string, ms: number) => ({
     runner: {
+      runtime: "web" as const,
       inputs: [],
       optionalInputs: [],
       outputs: [],

@@ -3,6 +3,7 @@ import { addDims, multiplyDims } from "../infer/dims.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { addSources, symbolSources, type SymbolSource } from "../infer/size-symbols.ts";
 import type { Inference } from "../infer/view.ts";
+import { callReason } from "../ops/called-function.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import {
   AxisContext,
@@ -80,7 +81,7 @@ export function analyseCoupling(graph: Graph): Coupling {
     const rule = ruleOf(rules, node);
     applyTo(node, () => {
       rule?.(context);
-      context.finish(leftReason(rule !== undefined, node, axesOf));
+      context.finish(rule ? leftReason(node, axesOf) : unknownReason(graph, node));
     });
     // Only what comes after a node may read the sizes of its outputs: no cycle.
     for (const output of node.outputs) if (output) addSources(symbols, output, inference);
@@ -109,9 +110,13 @@ export function analyseCoupling(graph: Graph): Coupling {
   };
 }
 
+/** What to say of the axes of a node without a rule. */
+function unknownReason(graph: Graph, node: Node): string {
+  return callReason(graph, node) ?? "is not an operator whose channels are known";
+}
+
 /** What to say of the axes that a node's rule does not tie. */
-function leftReason(known: boolean, node: Node, axesOf: (value: Value) => unknown): string {
-  if (!known) return "is not an operator whose channels are known";
+function leftReason(node: Node, axesOf: (value: Value) => unknown): string {
   const unknown = [...node.inputs, ...node.outputs].find((value) => value && axesOf(value) === undefined);
   return unknown
     ? `has the value "${unknown.name}", whose shape is not known`

@@ -67,6 +67,8 @@ export interface ModelInfo {
   readonly metadata: ReadonlyMap<string, string>;
   /** Fields of the model that are not interpreted (doc string, functions, training info, unknown ones), as file bytes. */
   readonly opaque: readonly Uint8Array[];
+  /** Whether constants of the file lay in other files; they are then written beside the model again. */
+  readonly externalData?: boolean;
 }
 
 /** What a caller gives to make a node. */

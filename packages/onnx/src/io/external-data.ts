@@ -1,5 +1,3 @@
-import { DgateError } from "@dgate/core";
-
 /** Where a file says that a tensor's content lies: in another file of the model's folder. */
 export interface ExternalReference {
   /** Path below the model's folder, with `/`; checked to be relative and without `..`. */
@@ -18,30 +16,32 @@ export type ExternalResolver = (reference: ExternalReference) => Uint8Array;
  *
  * @param entries the key–value pairs `location`, `offset`, `length` of TensorProto.external_data
  * @param expected bytes that type and shape ask for
- * @throws DgateError `FORMAT` naming the tensor for a path that leaves the model's folder and for sizes that do not fit.
+ * @param fail throws what is wrong: a path that leaves the model's folder, or sizes that do not fit
  */
 export function externalReference(
   tensor: string,
   entries: ReadonlyMap<string, string>,
   expected: number,
+  fail: (what: string) => never,
 ): ExternalReference {
   const location = entries.get("location") ?? "";
   const problem = locationProblem(location);
   if (problem) {
-    throw new DgateError(
-      "FORMAT",
+    fail(
       `tensor "${tensor}": external data at ${JSON.stringify(location)} ${problem}; ` +
-        "the path must name a file below the model's folder.",
+        "the path must name a file below the model's folder",
     );
   }
-  const offset = sizeOf(tensor, "offset", entries.get("offset") ?? "0");
-  const length = entries.has("length") ? sizeOf(tensor, "length", entries.get("length")!) : expected;
-  if (length !== expected) {
-    throw new DgateError(
-      "FORMAT",
-      `tensor "${tensor}": its type and shape need ${expected} bytes, its external data has ${length}.`,
-    );
-  }
+  const sizeOf = (key: string, text: string): number => {
+    const size = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+    if (!Number.isSafeInteger(size))
+      fail(`tensor "${tensor}": external data has ${key} "${text}", not a size in bytes`);
+    return size;
+  };
+  const offset = sizeOf("offset", entries.get("offset") ?? "0");
+  const length = sizeOf("length", entries.get("length") ?? String(expected));
+  if (length !== expected)
+    fail(`tensor "${tensor}": its type and shape need ${expected} bytes, its external data has ${length}`);
   return { location, offset, length };
 }
 
@@ -53,15 +53,4 @@ function locationProblem(location: string): string | undefined {
   }
   if (location.split("/").includes("..")) return 'leaves its folder by ".."';
   return undefined;
-}
-
-function sizeOf(tensor: string, key: string, text: string): number {
-  const size = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(size)) {
-    throw new DgateError(
-      "FORMAT",
-      `tensor "${tensor}": external data has ${key} "${text}", not a size in bytes.`,
-    );
-  }
-  return size;
 }

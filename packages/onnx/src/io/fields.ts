@@ -6,6 +6,19 @@ export const modelFields = {
   graph: 7,
   opsetImport: 8,
   metadata: 14,
+  functions: 25,
+} as const;
+
+export const functionFields = {
+  name: 1,
+  input: 4,
+  output: 5,
+  attribute: 6,
+  node: 7,
+  opsetImport: 9,
+  domain: 10,
+  attributeDefault: 11,
+  overload: 13,
 } as const;
 
 export const opsetFields = { domain: 1, version: 2 } as const;

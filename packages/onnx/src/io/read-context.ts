@@ -8,6 +8,8 @@ export class ReadContext {
   readonly external: ExternalResolver | undefined;
   readonly #limit: number;
   #items = 0;
+  /** Whether content of another file was read. */
+  usesExternal = false;
 
   constructor(limit: number, external: ExternalResolver | undefined) {
     this.#limit = limit;

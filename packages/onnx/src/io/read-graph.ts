@@ -1,15 +1,18 @@
+import { DgateError } from "@dgate/core";
 import type { Attribute } from "../graph/attribute.ts";
 import { Graph } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Value, ValueType } from "../graph/types.ts";
 import type { WireReader } from "../proto/wire-reader.ts";
+import { elementCount } from "./element-types.ts";
 import { graphFields as fields, nodeFields, sparseFields } from "./fields.ts";
 import { readAttribute } from "./read-attribute.ts";
 import { OpaqueFields, placed, type ReadContext } from "./read-context.ts";
 import { readTensor } from "./read-tensor.ts";
 import { type NamedDeclaration, readValueInfo } from "./read-type.ts";
 
-interface NodeDraft {
+/** A node whose values are names. */
+export interface NodeDraft {
   name: string;
   op: string;
   domain: string;
@@ -92,7 +95,12 @@ function readField(
   }
 }
 
-function readNode(reader: WireReader, context: ReadContext, opsets: ReadonlyMap<string, number>): NodeDraft {
+/** Reads a NodeProto. */
+export function readNode(
+  reader: WireReader,
+  context: ReadContext,
+  opsets: ReadonlyMap<string, number>,
+): NodeDraft {
   const node: NodeDraft = {
     name: "",
     op: "",
@@ -148,6 +156,7 @@ function readSparse(
     }
   }
   if (!dtype) return reader.fail("a sparse initializer has no values");
+  placed(reader, () => elementCount(shape)); // for its checks
   return { name, type: { dtype, shape }, bytes };
 }
 
@@ -207,6 +216,19 @@ function defineValues(graph: Graph, draft: GraphDraft): void {
 }
 
 function declare(value: Value, declaration: NamedDeclaration["declaration"]): void {
+  const { type } = declaration;
+  if (value.data && type) checkDeclared(value.name, value.data, type);
   value.declaration = declaration;
   value.type = declaration.type ?? value.type;
+}
+
+/** A declared size may be open; a fixed one must be that of the content. */
+function checkDeclared(name: string, data: Tensor, { dtype, shape }: ValueType): void {
+  const fits = shape?.every((dim, axis) => typeof dim !== "number" || dim === data.shape[axis]) ?? true;
+  if (dtype === data.dtype && fits && (!shape || shape.length === data.shape.length)) return;
+  throw new DgateError(
+    "SHAPE",
+    `"${name}" is declared as ${dtype}[${shape?.map((dim) => dim ?? "?").join(", ") ?? "…"}], ` +
+      `but its content is ${data.dtype}[${data.shape.join(", ")}]`,
+  );
 }

@@ -158,7 +158,7 @@ function narrow(
 }
 
 function resolve(reader: WireReader, draft: Draft, expected: number, context: ReadContext): Uint8Array {
-  const reference = externalReference(draft.name, draft.external, expected);
+  const reference = externalReference(draft.name, draft.external, expected, (what) => reader.fail(what));
   if (!context.external) {
     return reader.fail(
       `the content of tensor "${draft.name}" lies in the file "${reference.location}"; ` +
@@ -166,6 +166,7 @@ function resolve(reader: WireReader, draft: Draft, expected: number, context: Re
     );
   }
   const bytes = context.external(reference);
+  context.usesExternal = true;
   if (bytes.length !== expected) {
     reader.fail(
       `tensor "${draft.name}" needs ${expected} bytes of "${reference.location}" from byte ${reference.offset}, ` +

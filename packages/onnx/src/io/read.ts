@@ -58,11 +58,19 @@ export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Graph {
     );
   }
   const graph = readGraph(graphReader, context, opsets, false);
-  graph.info = { irVersion, producerName, producerVersion, metadata, opaque: opaque.parts };
+  graph.info = {
+    irVersion,
+    producerName,
+    producerVersion,
+    metadata,
+    opaque: opaque.parts,
+    ...(context.usesExternal && { externalData: true }),
+  };
   return graph;
 }
 
-function readOpset(reader: WireReader, into: Map<string, number>): void {
+/** Adds an OperatorSetIdProto to a map. */
+export function readOpset(reader: WireReader, into: Map<string, number>): void {
   let domain = "";
   let version = 0;
   while (reader.next()) {

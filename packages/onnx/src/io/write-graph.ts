@@ -14,15 +14,18 @@ import {
   typeFields,
   valueInfoFields,
 } from "./fields.ts";
-import { tensorMessage } from "./write-tensor.ts";
+import { type ContentPlacer, tensorMessage } from "./write-tensor.ts";
 
-/** A GraphProto, nodes in topological order. */
-export function graphMessage(graph: Graph): WireWriter {
+/**
+ * A GraphProto, nodes in topological order. Contents of initializers go where `place` says; those of subgraphs stay in the
+ * message, because onnxruntime does not find them in files that it is given from memory, as a web page gives them.
+ */
+export function graphMessage(graph: Graph, place?: ContentPlacer): WireWriter {
   const writer = new WireWriter();
   for (const node of graph.sorted()) writer.message(fields.node, nodeMessage(node));
   writer.string(fields.name, graph.name);
   for (const value of graph.values) {
-    if (value.data) writer.message(fields.initializer, tensorMessage(value.data, value.name));
+    if (value.data) writer.message(fields.initializer, tensorMessage(value.data, value.name, place));
     if (value.sparse) writer.bytes(fields.sparseInitializer, value.sparse);
   }
   for (const value of graph.inputs) writer.message(fields.input, valueMessage(value));

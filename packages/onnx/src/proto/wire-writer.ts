@@ -1,4 +1,3 @@
-import { DgateError } from "@dgate/core";
 import { wireTypes } from "./wire-reader.ts";
 
 /** Contents from this size on are passed on by reference until `finish` copies them once. */
@@ -80,17 +79,8 @@ export class WireWriter {
     return this.#parts;
   }
 
-  /**
-   * The whole message in one array.
-   * @throws DgateError `UNSUPPORTED` past 2 GiB, where protobuf ends.
-   */
+  /** The whole message in one array. */
   finish(): Uint8Array<ArrayBuffer> {
-    if (this.length >= 2 ** 31) {
-      throw new DgateError(
-        "UNSUPPORTED",
-        `the model takes ${this.length} bytes, but one protobuf file ends at 2 GiB (2147483647 bytes).`,
-      );
-    }
     const whole = new Uint8Array(this.length);
     let at = 0;
     for (const part of this.parts()) {

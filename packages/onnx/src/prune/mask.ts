@@ -88,15 +88,16 @@ function zeroed(tensor: Tensor, axis: number, indices: readonly number[]): Tenso
   const size = shape[axis]!;
   const run = (shape.slice(axis + 1).reduce((a, b) => a * b, 1) * bits) / 8;
   const outer = shape.slice(0, axis).reduce((a, b) => a * b, 1);
-  const bytes = tensor.bytes.slice();
+  const bytes = new Uint8Array(tensor.bytes); // not slice(), which is no copy where the content is a Buffer
+  // Columns of a weight are runs of one number: word by word is many times faster than a call for each.
+  const words = run % 4 === 0 ? new Uint32Array(bytes.buffer) : bytes;
+  const length = run / words.BYTES_PER_ELEMENT;
   for (let o = 0; o < outer; o++) {
-    for (const index of indices) clear(bytes, (o * size + index) * run, (o * size + index + 1) * run);
+    for (const index of indices) {
+      const start = (o * size + index) * length;
+      if (length > 32) words.fill(0, start, start + length);
+      else for (let i = start; i < start + length; i++) words[i] = 0;
+    }
   }
   return { dtype, shape, bytes };
-}
-
-/** `fill` costs more than a few bytes written one by one, and a column of a weight is runs of four bytes. */
-function clear(bytes: Uint8Array, from: number, to: number): void {
-  if (to - from > 16) bytes.fill(0, from, to);
-  else for (let i = from; i < to; i++) bytes[i] = 0;
 }

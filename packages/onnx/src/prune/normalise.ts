@@ -9,16 +9,19 @@ import { unshareParameters } from "../quantization/unshare-parameters.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { foldWeights } from "./fold-weights.ts";
 import { dropHeadPicks, separateHeadBiases } from "./head-biases.ts";
+import { inlineInPlace } from "./inline-functions.ts";
 
 /**
- * A copy of a graph in the form that analysis and pruning work on: every `Constant` node is an initializer of the same name,
- * a weight that is only reshaped or transposed before its use, or computed from constants, is stored that way, sizes that do
- * not depend on the run are constants, scales and zero points are not shared, the branches of an If lie in the graph, and layers
- * pick their heads from biases that they share. Outputs are the same to the bit, but for the last bit of a weight's computed norm.
- * `denormalise` makes a graph that can be written again.
+ * A copy of a graph in the form that analysis and pruning work on: the model's own functions stand in the place of their calls,
+ * every `Constant` node is an initializer of the same name, a weight that is only reshaped or transposed before its use, or
+ * computed from constants, is stored that way, sizes that do not depend on the run are constants, scales and zero points are
+ * not shared, the branches of an If lie in the graph, and layers pick their heads from biases that they share. It computes the
+ * same, but for the last bit where a weight was computed or the runtime fuses other nodes. `denormalise` makes a graph that can
+ * be written again.
  */
 export function normalise(graph: Graph): Graph {
   const copy = graph.clone();
+  inlineInPlace(copy);
   flattenBranches(copy);
   liftConstants(copy);
   while (foldStaticShapes(copy) + foldComputedWeights(copy) > 0) continue;

@@ -426,3 +426,15 @@ describe("plans", () => {
     expect(() => planFrom(sites, { kept: { "fc1.neurons": [0, 8] } })).toThrow(/8 groups \(0 to 7\), not 8/);
   });
 });
+
+test("masking copies a weight whose content is a Buffer", () => {
+  const net = new GraphBuilder(1);
+  const hidden = net.op("Relu", [net.gemm("a", net.input("x", ["batch", 4]), [4, 6])]);
+  const graph = net.output(net.gemm("b", hidden, [6, 2]));
+  const weight = graph.value("a/kernel")!;
+  weight.data = { ...weight.data!, bytes: Buffer.from(weight.data!.bytes) };
+  const before = [...weight.data.bytes];
+  const masked = mask(graph, planFrom(findSites(graph), { keep: 0.5 }));
+  expect([...weight.data.bytes]).toEqual(before);
+  expect([...masked.value("a/kernel")!.data!.bytes]).not.toEqual(before);
+});

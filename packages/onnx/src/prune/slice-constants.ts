@@ -1,9 +1,9 @@
 import { type Coupling, maxAxisSize } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import type { Value } from "../graph/graph.ts";
-import type { DataType } from "../graph/tensor.ts";
+import type { DataType, Tensor } from "../graph/tensor.ts";
+import { numberPieces } from "../io/number-pieces.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
-import { viewNumbers } from "../io/view-numbers.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { fixedData } from "./normalise.ts";
 import { isNumeric, SliceContext, type SliceConstants, type SliceSource } from "./slice-context.ts";
@@ -43,7 +43,7 @@ export function sliceConstants(coupling: Coupling): SliceSource {
     const size = type?.shape?.[axis];
     if (typeof size !== "number" || size > maxAxisSize) return undefined;
     const data = fixedData(graph, value);
-    if (data) return isNumeric(data) ? uniformSlices(viewNumbers(data), data.shape, axis) : undefined;
+    if (data) return isNumeric(data) ? uniformSlices(data, axis) : undefined;
     const node = graph.producer(value);
     if (node?.outputs[0] !== value) return undefined;
     const found = source.through(node, axis, source);
@@ -74,17 +74,32 @@ function round(number: number, dtype: DataType | undefined): number {
   return Math.fround(number);
 }
 
-/** The number that fills each slice of a constant tensor; a slice is left at its first number that differs. */
-function uniformSlices(numbers: ArrayLike<number>, shape: readonly number[], axis: number): SliceConstants {
+/** The number that fills each slice of a constant tensor. */
+function uniformSlices(tensor: Tensor, axis: number): SliceConstants {
+  const { shape } = tensor;
   const size = shape[axis] ?? 1;
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const outer = size * inner === 0 ? 0 : numbers.length / (size * inner);
-  return Float64Array.from({ length: size }, (_, at) => {
-    const first = outer === 0 ? 0 : numbers[at * inner]!;
-    for (let o = 0; o < outer; o++) {
-      const start = (o * size + at) * inner;
-      for (let i = start; i < start + inner; i++) if (numbers[i] !== first) return Number.NaN;
+  const found = new Float64Array(size);
+  const seen = new Uint8Array(size);
+  let slice = 0;
+  let left = inner; // elements of the slice that are still to come
+  for (const numbers of numberPieces(tensor)) {
+    for (let i = 0; i < numbers.length; ) {
+      const end = Math.min(numbers.length, i + left);
+      left -= end - i;
+      if (seen[slice] === 0) {
+        seen[slice] = 1;
+        found[slice] = numbers[i]!;
+      }
+      // NaN is equal to nothing: a slice that varies stays so.
+      const first = found[slice];
+      while (i < end && numbers[i] === first) i++;
+      if (i < end) found[slice] = Number.NaN;
+      i = end;
+      if (left > 0) continue;
+      left = inner;
+      slice = (slice + 1) % size;
     }
-    return first;
-  });
+  }
+  return found;
 }

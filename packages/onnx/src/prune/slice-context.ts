@@ -2,7 +2,7 @@ import type { Coupling } from "../coupling/analyse.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { NodeView } from "../infer/view.ts";
-import { readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { tensorOf } from "../io/tensor-data.ts";
 import { viewNumbers } from "../io/view-numbers.ts";
 import { inputOrder, isDequantizeLinear, quantizedForm, type QuantizedForm } from "../ops/quantized-forms.ts";
 import { dequantize } from "../quantization/quantization.ts";

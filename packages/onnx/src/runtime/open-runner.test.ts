@@ -2,14 +2,17 @@ import { DgateError } from "@dgate/core";
 import type * as OrtNode from "onnxruntime-node";
 import type * as OrtWeb from "onnxruntime-web";
 import { expect, expectTypeOf, test } from "vitest";
+import { GraphBuilder } from "../../test/graph-builder.ts";
 import { smallModel } from "../../test/small-model.ts";
 import { Graph } from "../graph/graph.ts";
 import type { DataType } from "../graph/tensor.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { writeModelParts } from "../io/write-parts.ts";
 import { writeModel } from "../io/write.ts";
 import { openRunner } from "./open-runner.ts";
 import { importFirstOrt, importOrt, type OrtModule } from "./ort-module.ts";
 import { constantOf, numbersOf } from "./run-tensor.ts";
+import { runnableOf } from "./runnable.ts";
 
 const x = tensorOf("float32", [2, 4], [1, -2, 3, -4, 0.5, 0.25, -0.125, 8]);
 
@@ -25,6 +28,60 @@ test("onnxruntime-node and onnxruntime-web give the same outputs and the same de
   expect(Math.max(...difference.map(Math.abs))).toBeLessThan(1e-6);
   await Promise.all([node.dispose(), web.dispose(), web.dispose()]);
   await expect(node.run({ x })).rejects.toThrow(/was disposed/);
+});
+
+test("a runner says which runtime it has", async () => {
+  for (const runtime of ["node", "web"] as const) {
+    const runner = await openRunner(smallModel(), { runtime });
+    expect(runner.runtime).toBe(runtime);
+    await runner.dispose();
+  }
+});
+
+/** `x·W`, or with a branch of constants of its own `x·W + c`; both constants take more than 1024 bytes. */
+function largeModel(): Graph {
+  const net = new GraphBuilder(5);
+  const attributes = (["then_branch", "else_branch"] as const).map((name) => {
+    const branch = new GraphBuilder(name.length);
+    return [
+      name,
+      { kind: "graph", value: branch.output(branch.op("Identity", [branch.weight("c", [300])])) },
+    ] as const;
+  });
+  const flag = net.graph.addInitializer("flag", tensorOf("bool", [], [1]));
+  const chosen = net.op("If", [flag], Object.fromEntries(attributes));
+  return net.output(net.op("Add", [net.matmul("fc", net.input("x", ["batch", 4]), [4, 300], false), chosen]));
+}
+
+test.each(["node", "web"] as const)("%s takes external data from memory", async (runtime) => {
+  const graph = largeModel();
+  const whole = await openRunner(writeModel(graph), { runtime });
+  const expected = await whole.run({ x });
+  await whole.dispose();
+  const { bytes, externalData } = runnableOf(graph, 0);
+  // The constants themselves, not copies; those of the branches stay in the model.
+  expect(externalData.map(({ data }) => data.length)).toEqual([4800]);
+  expect(externalData.at(-1)!.data).toBe(graph.value("fc/kernel")!.data!.bytes);
+  const { model, data } = writeModelParts(graph, "weights.bin", { externalData: true });
+  const file = { path: "weights.bin", data: Buffer.concat([...data!.chunks()]) };
+  for (const [source, files] of [
+    [bytes, externalData],
+    [model, [file]],
+  ] as const) {
+    const parts = await openRunner(source, { runtime, externalData: files });
+    expect(await parts.run({ x })).toEqual(expected);
+    await parts.dispose();
+  }
+  await expect(openRunner(model, { runtime })).rejects.toMatchObject({ code: "FORMAT" });
+});
+
+test("a model past 4 GiB is refused by onnxruntime-web with the way out", async () => {
+  const data = new Uint8Array(2 ** 30); // never touched, so it takes no memory
+  const externalData = ["a", "b", "c", "d"].map((path) => ({ path, data }));
+  await expect(openRunner(writeModel(smallModel()), { runtime: "web", externalData })).rejects.toMatchObject({
+    code: "UNSUPPORTED",
+    message: expect.stringMatching(/ends at 4 GiB .* runtime: "node"/) as unknown,
+  });
 });
 
 test("plain arrays, typed arrays, constants and outputs can all be fed", async () => {

@@ -1,5 +1,5 @@
 import { DgateError } from "@dgate/core";
-import type { Dim } from "../graph/graph.ts";
+import type { Dim, Graph } from "../graph/graph.ts";
 import type { DataType, Tensor } from "../graph/tensor.ts";
 import { checkFeed, checkNames, printInput, printType } from "./check-feeds.ts";
 import { openInputs } from "./optional-inputs.ts";
@@ -13,6 +13,7 @@ import {
   type OrtSessionOptions,
   type OrtTensor,
 } from "./ort-module.ts";
+import { type ExternalContent, type Runnable, runnableOf } from "./runnable.ts";
 import { dataTypeNamed, type Feed, fromOrt, type RunTensor, toOrt } from "./run-tensor.ts";
 
 /** An input or output of a loaded model; type and shape are absent where the runtime does not tell them. */
@@ -24,6 +25,8 @@ export interface RunnerValue {
 
 /** A loaded model. Runs are done one after the other, in the order of the calls. */
 export interface Runner {
+  /** The onnxruntime that runs it: onnxruntime-node or onnxruntime-web. */
+  readonly runtime: "node" | "web";
   /** Those that must be fed. */
   readonly inputs: readonly RunnerValue[];
   /** Those that may be fed and have a default: the gates of a gated model, and what `RunnerOptions.optionalInputs` names. */
@@ -53,6 +56,8 @@ export interface RunnerOptions {
    * others keep their default.
    */
   readonly optionalInputs?: readonly string[];
+  /** For a model given as bytes: the files that lie beside it, in memory. */
+  readonly externalData?: readonly ExternalContent[];
   /** More options of `InferenceSession.create`. */
   readonly session?: OrtSessionOptions;
 }
@@ -60,11 +65,12 @@ export interface RunnerOptions {
 /**
  * Loads a model into the user's onnxruntime.
  *
- * @param bytes an ONNX file
+ * @param model a graph, of any size, or the bytes of an ONNX file
  * @throws DgateError `MISSING_PACKAGE` if the runtime is not installed, `FORMAT` if it refuses the model, `UNSUPPORTED` for
- * float16 inputs or outputs on onnxruntime-node from Node 24 on, `OPTION` for optional inputs that are not there.
+ * float16 inputs or outputs on onnxruntime-node from Node 24 on and for a model past 4 GiB on onnxruntime-web, `OPTION` for
+ * optional inputs that are not there; as `writeModel` for a graph that is not whole.
  */
-export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {}): Promise<Runner> {
+export async function openRunner(model: Graph | Uint8Array, options: RunnerOptions = {}): Promise<Runner> {
   const { threads = 1, session: more = {} } = options;
   if (!Number.isInteger(threads) || threads < 1) {
     throw new DgateError("OPTION", `openRunner: threads must be an integer ≥ 1, got ${threads}.`);
@@ -74,6 +80,8 @@ export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {})
   }
   const { runtime, ort } = await importFirstOrt(candidates(options.runtime));
   if (runtime === "web") ort.env.wasm.numThreads = threads;
+  const { bytes, externalData } = filesOf(model, options);
+  if (runtime === "web") checkWebSize(bytes, externalData);
   const opened = openInputs(bytes, options.optionalInputs);
   const session = await createSession(ort, opened.bytes, {
     executionProviders: [runtime === "node" ? "cpu" : "wasm"],
@@ -81,17 +89,36 @@ export async function openRunner(bytes: Uint8Array, options: RunnerOptions = {})
     interOpNumThreads: 1,
     logSeverityLevel: 3,
     ...more,
+    ...(externalData.length > 0 && { externalData }),
   });
   if (runtime === "node" && takesFloat16(session) && "Float16Array" in globalThis) {
     await session.release();
-    if (options.runtime === undefined) return openRunner(bytes, { ...options, runtime: "web" });
+    if (options.runtime === undefined) return openRunner(model, { ...options, runtime: "web" });
     throw new DgateError(
       "UNSUPPORTED",
       `openRunner: onnxruntime-node cannot pass float16 inputs and outputs where JavaScript has Float16Array ` +
         `(Node ${process.versions.node}); give { runtime: "web" } or use Node 22.`,
     );
   }
-  return runnerOf(ort, session, opened.defaults);
+  return runnerOf(ort, session, runtime, opened.defaults);
+}
+
+function filesOf(model: Graph | Uint8Array, { externalData = [] }: RunnerOptions): Runnable {
+  const runnable = runnableOf(model);
+  return runnable.bytes === model ? { bytes: runnable.bytes, externalData } : runnable;
+}
+
+/** The address space of 32-bit WebAssembly, which onnxruntime-web's build has. */
+const wasmBytes = 2 ** 32;
+
+function checkWebSize(bytes: Uint8Array, externalData: readonly ExternalContent[]): void {
+  const total = externalData.reduce((sum, { data }) => sum + data.length, bytes.length);
+  if (total < wasmBytes) return;
+  throw new DgateError(
+    "UNSUPPORTED",
+    `openRunner: the model has ${total} bytes, but the memory of onnxruntime-web ends at 4 GiB (${wasmBytes} bytes); ` +
+      'run it in onnxruntime-node: { runtime: "node" }.',
+  );
 }
 
 /** Its native side knows float16 as Uint16Array only, while its own Tensor makes a Float16Array wherever there is one. */
@@ -136,6 +163,7 @@ export async function createSession(
 export function runnerOf(
   ort: OrtModule,
   session: OrtSession,
+  runtime: Runtime,
   defaults: ReadonlyMap<string, Tensor> = new Map(),
 ): Runner {
   const taken = describe(session.inputNames, session.inputMetadata);
@@ -172,6 +200,7 @@ export function runnerOf(
   };
 
   return {
+    runtime,
     inputs,
     optionalInputs,
     outputs,

@@ -17,8 +17,15 @@ test("a model equals itself in both runtimes", async () => {
       maxAbsDiff: 0,
       maxRelDiff: 0,
       equal: true,
+      runtime,
     });
   }
+});
+
+test("a cancelled comparison ends with ABORTED", async () => {
+  await expect(verify(model(), model(), { signal: AbortSignal.abort() })).rejects.toMatchObject({
+    code: "ABORTED",
+  });
 });
 
 test("a single changed weight shows as the difference that it makes", async () => {

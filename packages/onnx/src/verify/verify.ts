@@ -3,7 +3,6 @@ import { Graph } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { readModel } from "../io/read.ts";
 import { gatherTensor, readNumbers } from "../io/tensor-data.ts";
-import { writeModel } from "../io/write.ts";
 import type { KeptInput, PruneReport } from "../prune/prune.ts";
 import { printType, shapesFit } from "../runtime/check-feeds.ts";
 import { isQuantized } from "../quantization/is-quantized.ts";
@@ -32,6 +31,8 @@ export interface VerifyOptions {
   readonly inputs?: readonly KeptInput[];
   /** The report's `outputs`, if outputs of the second model shrank (caches of a decoder). */
   readonly outputs?: readonly KeptInput[];
+  /** Stops before the next run. */
+  readonly signal?: AbortSignal;
 }
 
 /** How far two models are apart. */
@@ -50,6 +51,8 @@ export interface Verification {
   readonly limit: number;
   /** Whether `maxRelDiff` is within the limit. */
   readonly acceptable: boolean;
+  /** The onnxruntime that ran both models. */
+  readonly runtime: "node" | "web";
 }
 
 /**
@@ -64,14 +67,14 @@ export const quantizedBound = 0.05;
  * random, made from the first model's own input types.
  *
  * @throws DgateError `SHAPE` if the models do not take the same inputs, `CHECK` if they do not have the same outputs or shapes, `FORMAT` if the runtime refuses one,
- * `OPTION` if there is nothing to run them on
+ * `OPTION` if there is nothing to run them on, `ABORTED` by the signal
  */
 export async function verify(
   first: Graph | Uint8Array,
   second: Graph | Uint8Array,
   options: VerifyOptions = {},
 ): Promise<Verification> {
-  const { runs = 3, seed = 1, dims = {}, feeds = [], inputs = [], outputs = [] } = options;
+  const { runs = 3, seed = 1, dims = {}, feeds = [], inputs = [], outputs = [], signal } = options;
   if (!Number.isSafeInteger(runs) || runs < 0 || runs + feeds.length === 0) {
     throw new DgateError(
       "OPTION",
@@ -83,13 +86,15 @@ export async function verify(
     isQuantized(model instanceof Graph ? model : readModel(model)),
   );
   const random = randomGenerator(seed);
-  const a = await openRunner(bytesOf(first), options);
+  const a = await openRunner(first, options);
   try {
-    const b = await openRunner(bytesOf(second), options);
+    stopIfAborted(signal);
+    const b = await openRunner(second, { ...options, runtime: a.runtime });
     try {
       checkInputs(a.inputs, b.inputs, inputs);
       const comparison = new Comparison();
       for (let run = 0; run < runs; run++) {
+        stopIfAborted(signal);
         await compare(
           a,
           b,
@@ -99,7 +104,8 @@ export async function verify(
         );
       }
       for (const feed of feeds) await compare(a, b, feed, { inputs, outputs }, comparison);
-      return comparison.result(options.tolerance ?? defaultTolerance(graph), quantized);
+      const found = comparison.result(options.tolerance ?? defaultTolerance(graph), quantized);
+      return { ...found, runtime: a.runtime };
     } finally {
       await b.dispose();
     }
@@ -135,8 +141,8 @@ export async function prove(
   );
 }
 
-function bytesOf(model: Graph | Uint8Array): Uint8Array {
-  return model instanceof Graph ? writeModel(model) : model;
+function stopIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new DgateError("ABORTED", "verify: cancelled.", { cause: signal.reason });
 }
 
 /**
@@ -242,7 +248,7 @@ class Comparison {
     for (const x of left) if (Number.isFinite(x)) entry.scale = Math.max(entry.scale, Math.abs(x));
   }
 
-  result(tolerance: number, quantized: boolean): Verification {
+  result(tolerance: number, quantized: boolean): Omit<Verification, "runtime"> {
     let [maxAbsDiff, maxRelDiff, output] = [0, 0, ""];
     for (const [name, { difference, scale }] of this.#outputs) {
       const relative = difference === 0 ? 0 : difference / (scale || 1);

@@ -125,7 +125,7 @@ async function start(
         logSeverityLevel: 3,
         ...options.session,
       });
-      runner = runnerOf(ort, session);
+      runner = runnerOf(ort, session, "web");
       await warmUp(runner, provider, bytes.length, options, notes);
       return { runner, provider, threads: actualThreads(ort, threads, notes), notes };
     } catch (error) {
