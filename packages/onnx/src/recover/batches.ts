@@ -107,8 +107,11 @@ function iteratorOf(source: Iterable<Batch> | AsyncIterable<Batch>): unknown {
   return Symbol.iterator in source ? source[Symbol.iterator]() : undefined;
 }
 
+/** One empty input is no empty batch: the cache of a decoder is empty at its first step. */
 function isEmpty(batch: Batch): boolean {
-  return Object.values(batch).some(
+  const feeds = Object.values(batch);
+  if (feeds.length === 0) return false;
+  return feeds.every(
     (feed) => feed.shape?.includes(0) === true || ("data" in feed && feed.data.length === 0),
   );
 }

@@ -340,6 +340,19 @@ describe("recover", () => {
     await expect(recover(dense, pruned, [])).rejects.toMatchObject({ code: "DATA" });
   });
 
+  test("an empty cache beside other inputs is no empty batch", async () => {
+    const net = new GraphBuilder(11);
+    const [past, x] = [net.input("past", ["past", 5]), net.input("x", ["batch", 5])];
+    const hidden = net.op("Relu", [net.gemm("first", net.op("Concat", [past, x], { axis: int(0) }), [5, 8])]);
+    const dense = net.output(net.gemm("second", hidden, [8, 3]));
+    const pruned = prune(dense, planFrom(findSites(dense), { sparsity: 0.5 }));
+    const empty = { shape: [0, 5], data: new Float32Array(0) };
+    const first = batches(2, [20, 5]).map((batch) => ({ ...batch, past: empty }));
+    const { report } = await recover(dense, pruned, first);
+    expect(report.layers[0]).toMatchObject({ rows: 40, taken: true });
+    expect(report.notes).toEqual([]);
+  });
+
   test("inputs from a function or an async collection; a generator is refused before anything runs", async () => {
     const { dense, pruned } = halved();
     const all = batches(3, [20, 5]);
