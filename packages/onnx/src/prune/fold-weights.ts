@@ -5,13 +5,13 @@ import { NodeView } from "../infer/view.ts";
 import { elementCount } from "../io/element-types.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { frontAxis, intAttribute } from "../ops/attributes.ts";
-import { type BinaryOp, type UnaryOp, unaryOps } from "../ops/families.ts";
+import type { BinaryOp, UnaryOp } from "../ops/families.ts";
 import { applyTo } from "../ops/rule-of.ts";
 import { binaryFunctions, unaryFunctions } from "../ops/scalar-functions.ts";
 
 /** Element-wise arithmetic that weights are written with. */
-const arithmetic: ReadonlySet<string> = new Set(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"]);
-const unary: ReadonlySet<string> = new Set(unaryOps);
+const arithmetic: ReadonlySet<string> = new Set<BinaryOp>(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"]);
+const unary: ReadonlySet<string> = new Set<UnaryOp>(["Abs", "Exp", "Neg", "Reciprocal", "Sqrt"]);
 
 /** What a reduction makes of each element, of their sum or extreme, and of the end. */
 interface Reduction {

@@ -10,17 +10,24 @@ import type { CoupledRole, CoupledSlice } from "./site.ts";
 /** For each leaf space that can be cut, the constants that hold it: on which axis and where. */
 export function coupledSlices(coupling: Coupling): ReadonlyMap<Space, readonly CoupledSlice[]> {
   const found = new Map<Space, CoupledSlice[]>();
+  const walked = new Map<Space, ReturnType<typeof allOccurrences>>();
   for (const value of coupling.graph.initializers) {
-    if (value.data!.dtype === "int64") continue; // shapes and indices
+    const { dtype, shape } = value.data!;
+    if (dtype === "int64") continue; // shapes and indices
     coupling.axesOf(value)?.forEach((space, axis) => {
       const open = space.leaves().filter((leaf) => whyBlocked(leaf) === undefined);
-      const places = open.length > 0 ? allOccurrences(space) : undefined;
+      if (open.length === 0) return;
+      // Scale, bias and statistics of a normalisation lie on the very axis that the next layer reads.
+      const places = walked.get(space.root) ?? allOccurrences(space);
+      walked.set(space.root, places);
+      let role: CoupledRole | undefined;
       for (const leaf of open) {
+        // Only packed weights hold inputs and outputs on one axis.
+        if (role === undefined || dtype === "uint8")
+          role = quantizedRole(coupling, value, axis, leaf) ?? roleOf(coupling, value, axis);
         const list = found.get(leaf) ?? [];
         found.set(leaf, list);
-        const axisSize = value.data!.shape[axis]!;
-        const role = quantizedRole(coupling, value, axis, leaf) ?? roleOf(coupling, value, axis);
-        list.push({ tensor: value.name, axis, axisSize, role, places: places?.get(leaf) ?? [] });
+        list.push({ tensor: value.name, axis, axisSize: shape[axis]!, role, places: places.get(leaf) ?? [] });
       }
     });
   }

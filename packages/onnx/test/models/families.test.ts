@@ -41,10 +41,11 @@ async function pruneFamily(
   return { pruned, report };
 }
 
+/** Sites that cannot be pruned by reason, without the numbers of nodes that have no name of their own. */
 function sitesByReason(graph: Graph): Record<string, string[]> {
   const reasons: Record<string, string[]> = {};
   for (const { name, prunable } of findSites(graph)) {
-    if (prunable !== true) (reasons[prunable] ??= []).push(name);
+    if (prunable !== true) (reasons[prunable.replace(/_\d+"/, '"')] ??= []).push(name);
   }
   return reasons;
 }

@@ -203,7 +203,7 @@ export const shuffleNetV2: Family = {
   ),
   prunable: () => ({ sites: 11, channels: 6 }),
   blocked: () => ({
-    'Split "split_b/merge_output_0" mixes channels in a way that does not split': [
+    'Split "split_b/merge_output" mixes channels in a way that does not split': [
       "b/3/conv.filters",
       "c/3/conv.filters",
     ],
