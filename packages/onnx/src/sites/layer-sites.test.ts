@@ -219,6 +219,19 @@ const skipSites = (build: (net: GraphBuilder, x: Value) => Value): string[] => {
   );
 };
 
+test("a branch that ends in a Gemm on flattened tokens, as GPT-2 is exported, is one too", async () => {
+  const net = new GraphBuilder();
+  const x = net.op("Tanh", [net.input("x", ["batch", 4, 6])]);
+  const flat = net.op("Relu", [net.gemm("up", net.reshape(x, [-1, 6], "flat"), [6, 9])]);
+  const branch = net.reshape(net.gemm("down", flat, [9, 6]), [-1, 4, 6], "tokens");
+  const graph = net.output(net.matmul("head", net.op("Add", [x, branch]), [6, 3]));
+  expect(layersOf(graph).map(({ name }) => name)).toEqual(["down.layer"]);
+  for (const biases of [true, false]) {
+    const { graph: pruned } = await pruneAndProve(graph, { kept: { "down.layer": [] }, biases });
+    expect(pruned.nodes("Gemm")).toEqual([]);
+  }
+});
+
 describe("what is no residual branch", () => {
   test("two branches side by side, a broadcast operand, an activation at the end, a branch that others read", () => {
     expect(

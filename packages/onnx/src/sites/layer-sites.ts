@@ -35,7 +35,7 @@ interface BranchEnd {
  *
  * - has the full shape of the sum, as the other operand has, which is also an ancestor of the branch (the skip);
  * - ends in a MatMul, Gemm, Conv or ConvTranspose with a fixed weight, and at most a bias Add, a constant factor, a
- *   BatchNormalization, an Identity or a Dropout after it; all of that is used by the Add alone.
+ *   BatchNormalization, a Dropout or a Reshape or Transpose after it; all of that is used by the Add alone.
  *
  * A site has one group: the weight's whole output axis. Its name is that of the weight's node. Its one score is
  *
@@ -150,6 +150,10 @@ function shiftsOf(graph: Graph, { op, inputs }: Node): readonly (Value | undefin
   switch (op) {
     case "Identity":
     case "Dropout":
+    case "Reshape":
+    case "Squeeze":
+    case "Transpose":
+    case "Unsqueeze":
       return [];
     case "Add":
       return constants.length === 1 && inputs.length === 2 ? constants : undefined;
