@@ -32,10 +32,7 @@ export function randomInputs(
 ): Record<string, Tensor> {
   const sizes: DrawnSizes = { dims, fallback, past, fresh: freshDim(graph) };
   return Object.fromEntries(
-    graph.requiredInputs.map((value) => [
-      value.name,
-      randomTensor(graph, value, random, (dim) => sizeOf(dim, sizes)),
-    ]),
+    graph.requiredInputs.map((value) => [value.name, randomTensor(graph, value, random, sizes)]),
   );
 }
 
@@ -77,12 +74,7 @@ function freshDim(graph: Graph): string | undefined {
   return typeof dim === "string" ? dim : undefined;
 }
 
-function randomTensor(
-  graph: Graph,
-  value: Value,
-  random: RandomGenerator,
-  size: (dim: Dim) => number,
-): Tensor {
+function randomTensor(graph: Graph, value: Value, random: RandomGenerator, sizes: DrawnSizes): Tensor {
   const { type } = value;
   if (!type?.shape) {
     throw new DgateError(
@@ -90,7 +82,7 @@ function randomTensor(
       `verify: the model does not say the shape of its input "${value.name}"; give inputs.`,
     );
   }
-  const shape = type.shape.map(size);
+  const shape = type.shape.map((dim) => sizeOf(dim, sizes));
   const count = elementCount(shape);
   if (count > elementLimit) {
     throw new DgateError(
@@ -108,6 +100,9 @@ function randomTensor(
   if (type.dtype === "string") {
     throw new DgateError("UNSUPPORTED", `verify: input "${value.name}" takes texts; give inputs.`);
   }
+  if (type.dtype === "bool" && cacheFlag.test(value.name)) {
+    return tensorOf("bool", shape, new Uint8Array(count).fill(sizes.past > 0 ? 1 : 0));
+  }
   const bound = type.dtype === "bool" ? 2 : indexBound(graph, value);
   const columns = shape.at(-1) ?? 1;
   const ones = countsLengths(graph, value);
@@ -119,6 +114,9 @@ function randomTensor(
     Array.from({ length: count }, (_, i) => (shown(i) ? 1 : random.integer(bound))),
   );
 }
+
+/** Whether a merged decoder takes its cache: the other branch wants an empty one. */
+const cacheFlag = /^use_cache/;
 
 const isMask = ({ name }: Value): boolean => /mask/i.test(name);
 

@@ -95,13 +95,8 @@ export async function verify(
       const comparison = new Comparison();
       for (let run = 0; run < runs; run++) {
         stopIfAborted(signal);
-        await compare(
-          a,
-          b,
-          randomInputs(graph, random, dims, 1 + (run % 3)),
-          { inputs, outputs },
-          comparison,
-        );
+        const drawn = await drawInputs(graph, a, random, dims, run);
+        await compare(a, b, drawn, { inputs, outputs }, comparison);
       }
       for (const feed of feeds) await compare(a, b, feed, { inputs, outputs }, comparison);
       const found = comparison.result(options.tolerance ?? defaultTolerance(graph), quantized);
