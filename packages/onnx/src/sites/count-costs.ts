@@ -97,10 +97,10 @@ export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> 
     let parameters = 0;
     for (const [index, value] of node.inputs.entries()) {
       if (!value?.data || counted.has(value)) continue;
-      const count = parametersOf(graph, node, index, value.data);
-      if (count === 0) continue;
+      const own = parametersOf(graph, node, index, value.data);
+      if (own === 0) continue;
       counted.add(value);
-      parameters += count;
+      parameters += own;
     }
     const macs = nodeMacs(new NodeView(graph, node, inference), size);
     return { layer: nodeName(node), op: node.op, parameters, macs };
