@@ -5,7 +5,7 @@ import type { Graph } from "../graph/graph.ts";
 import { intsAttribute } from "../ops/attributes.ts";
 import { type UnaryOp, unaryOps } from "../ops/families.ts";
 import { inputOrder, quantizedForm } from "../ops/quantized-forms.ts";
-import { quantizedLayer } from "../sites/quantized-layer.ts";
+import { quantizedLayer } from "../quantization/quantized-layer.ts";
 import { unaryFunctions } from "../ops/scalar-functions.ts";
 
 /** Longer ways back are not followed. */

@@ -2,7 +2,7 @@ import { DgateError, defineGroups, type GroupSet } from "@dgate/core";
 import type { Occurrence } from "../coupling/analyse.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { fixedData } from "../prune/normalise.ts";
+import { fixedData } from "../graph/fixed-data.ts";
 import type { CoupledRole, Site, SiteKind } from "../sites/site.ts";
 import { axisLayout } from "./axis-layout.ts";
 import type { GateType } from "./graph-ops.ts";

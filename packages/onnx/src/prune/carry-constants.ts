@@ -2,7 +2,7 @@ import { indicesOf, occurrences } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import type { DenseWeights } from "./dense-weights.ts";
-import { fixedData } from "./normalise.ts";
+import { fixedData } from "../graph/fixed-data.ts";
 import { dataChannels, type Sink } from "./sink.ts";
 import type { SliceConstants, SliceSource } from "./slice-context.ts";
 

@@ -49,7 +49,9 @@ export function isGemm({ op }: Node): boolean {
 
 /** The bias of each output channel (β·C of Gemm); zeros where there is none, NaN where it differs from row to row. */
 export function biasOf(context: SliceContext, outputs: number): Float64Array | undefined {
-  const index = biasInput(context.node);
+  // A quantized layer has its bias where the float operator would have it, after the operands.
+  const { form } = context;
+  const index = form?.bias === undefined ? biasInput(context.node) : form.operands.length;
   if (index === undefined || !context.node.inputs[index]) return new Float64Array(outputs);
   const numbers = context.numbers(index);
   const shape = context.view.shape(index);

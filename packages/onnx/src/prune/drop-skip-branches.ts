@@ -4,7 +4,7 @@ import type { Graph, Node, Value } from "../graph/graph.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { floatAttribute } from "../ops/attributes.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
-import { fixedData } from "./normalise.ts";
+import { fixedData } from "../graph/fixed-data.ts";
 import { isNumeric, type SliceConstants, type SliceSource } from "./slice-context.ts";
 
 /** The plain normalisation inside of a fused one, and which of its inputs are the shift and the bias of the sum. */

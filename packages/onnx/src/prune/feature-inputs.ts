@@ -7,7 +7,7 @@ import { tensorOf } from "../io/tensor-data.ts";
 import { elementCount } from "../io/element-types.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import { isDequantizeLinear, isQuantizeLinear } from "../ops/quantized-forms.ts";
-import { quantizedLayer, readersOf } from "../sites/quantized-layer.ts";
+import { quantizedLayer, readersOf } from "../quantization/quantized-layer.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 
 /** A Gather that picks the features a layer still reads from the full input. */

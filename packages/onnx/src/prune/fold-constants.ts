@@ -9,8 +9,8 @@ import { floatAttribute } from "../ops/attributes.ts";
 import { biasInput, biasOf, isGemm } from "./contraction-constants.ts";
 import { type DenseWeights, denseWeights, outputsOf, outputValue } from "./dense-weights.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
-import { fixedData } from "./normalise.ts";
 import { dataChannels } from "./sink.ts";
+import { fixedData } from "../graph/fixed-data.ts";
 import { SliceContext, type SliceSource } from "./slice-context.ts";
 
 /**

@@ -1,5 +1,6 @@
 import type { Graph, Node, Value, ValueType } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { fixedData } from "../graph/fixed-data.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { elementCount } from "../io/element-types.ts";
 import { tensorOf, transposeTensor } from "../io/tensor-data.ts";
@@ -101,14 +102,6 @@ function foldStaticShapes(graph: Graph): number {
     edits += 1;
   }
   return edits;
-}
-
-/**
- * The content of a value that no caller can change: from IR 4 on, an initializer that is also a graph input is only a
- * default; before, every initializer had to be listed as an input.
- */
-export function fixedData(graph: Graph, value: Value): Tensor | undefined {
-  return graph.info.irVersion >= 4 && graph.isInput(value) ? undefined : value.data;
 }
 
 const rearranging = new Set(["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"]);

@@ -5,7 +5,7 @@ import type { DataType, Tensor } from "../graph/tensor.ts";
 import { numberPieces } from "../io/number-pieces.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
-import { fixedData } from "./normalise.ts";
+import { fixedData } from "../graph/fixed-data.ts";
 import { isNumeric, SliceContext, type SliceConstants, type SliceSource } from "./slice-context.ts";
 import { fusedSliceRules } from "./fused-slices.ts";
 import { sliceRules } from "./slice-rules.ts";

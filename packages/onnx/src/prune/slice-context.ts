@@ -7,7 +7,8 @@ import { viewNumbers } from "../io/view-numbers.ts";
 import { inputOrder, isDequantizeLinear, quantizedForm, type QuantizedForm } from "../ops/quantized-forms.ts";
 import { dequantize } from "../quantization/quantization.ts";
 import { operandQuantization, quantizationOf } from "../quantization/quantization-of.ts";
-import { fixedData, isRearranging, rearranged } from "./normalise.ts";
+import { fixedData } from "../graph/fixed-data.ts";
+import { isRearranging, rearranged } from "./normalise.ts";
 import { realSlices } from "./real-slices.ts";
 
 /**

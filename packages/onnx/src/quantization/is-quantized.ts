@@ -1,6 +1,6 @@
 import type { Graph, Node } from "../graph/graph.ts";
 import { intAttribute } from "../ops/attributes.ts";
-import { quantizedLayer } from "../sites/quantized-layer.ts";
+import { quantizedLayer } from "./quantized-layer.ts";
 import { isBlockwise, isQuantizeLinear, quantizedForm } from "../ops/quantized-forms.ts";
 
 /**

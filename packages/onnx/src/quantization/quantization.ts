@@ -35,7 +35,7 @@ export interface Quantization {
 }
 
 /** The codes of a tensor, one per element of `shape`. */
-export function codesOf(tensor: Tensor, { shape, packedBits, highFirst }: Quantization): ArrayLike<number> {
+function codesOf(tensor: Tensor, { shape, packedBits, highFirst }: Quantization): ArrayLike<number> {
   if (packedBits === 0) return readNumbers(tensor);
   const codes = unpackBits(tensor.bytes, packedBits, elementCount(shape));
   if (!highFirst) return codes;

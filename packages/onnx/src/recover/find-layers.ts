@@ -4,7 +4,8 @@ import { describeNode, type Graph, type Node, type Value } from "../graph/graph.
 import type { DataType } from "../graph/tensor.ts";
 import { floatAttribute } from "../ops/attributes.ts";
 import type { AxisCut } from "../prune/axis-cuts.ts";
-import { fixedData, normalise } from "../prune/normalise.ts";
+import { fixedData } from "../graph/fixed-data.ts";
+import { normalise } from "../prune/normalise.ts";
 import { type BiasPlace, sizesOf, type WeightedNode, weightAxes } from "./layer-weights.ts";
 import { NormalEquations } from "./normal-equations.ts";
 

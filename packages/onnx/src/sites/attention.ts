@@ -9,7 +9,7 @@ import { einsumLabels } from "../ops/einsum.ts";
 import { isRearranging, normalise } from "../prune/normalise.ts";
 import { analyseCoupling } from "../coupling/analyse.ts";
 import { coupledSlices } from "./coupled-slices.ts";
-import { constantBehind, quantizedLayer } from "./quantized-layer.ts";
+import { constantBehind, quantizedLayer } from "../quantization/quantized-layer.ts";
 import { type FusedAttention, fusedAttentionOf } from "./fused-attention.ts";
 import type { CoupledSlice } from "./site.ts";
 

@@ -14,14 +14,15 @@ import { isBlockwise, quantizedForm } from "../ops/quantized-forms.ts";
 import { applyTo } from "../ops/rule-of.ts";
 import { featureAxes, sourceInput } from "../prune/feature-inputs.ts";
 import { fingerprintOfNormal } from "../prune/mask.ts";
-import { fixedData, normalise } from "../prune/normalise.ts";
+import { fixedData } from "../graph/fixed-data.ts";
+import { normalise } from "../prune/normalise.ts";
 import { attentionOf, type FoundAttention } from "./attention.ts";
 import { coupledSlices, einsumOutputAxes, outputAxis } from "./coupled-slices.ts";
 import { groupNorms } from "./group-norms.ts";
 import { quantizationOf } from "../quantization/quantization-of.ts";
 import { realTensor } from "../quantization/real-tensor.ts";
 import { addLayerSites } from "./layer-sites.ts";
-import { constantBehind, quantizedLayer, type QuantizedLayer } from "./quantized-layer.ts";
+import { constantBehind, quantizedLayer, type QuantizedLayer } from "../quantization/quantized-layer.ts";
 import type { CoupledSlice, ResidualBranch, Site, SiteKind } from "./site.ts";
 
 /** What all sites of one model share. */

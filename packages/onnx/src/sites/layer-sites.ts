@@ -3,7 +3,7 @@ import { Space } from "../coupling/space.ts";
 import { describeNode, type Dim, type Graph, type Node, type Value } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { floatAttribute } from "../ops/attributes.ts";
-import { fixedData } from "../prune/normalise.ts";
+import { fixedData } from "../graph/fixed-data.ts";
 import { outputAxis } from "./coupled-slices.ts";
 import { squaredSlices } from "./group-norms.ts";
 import type { CoupledSlice, ResidualBranch, Site } from "./site.ts";

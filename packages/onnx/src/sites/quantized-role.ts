@@ -2,7 +2,7 @@ import type { Coupling } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { isBlockwise, parameterInputs } from "../ops/quantized-forms.ts";
-import { quantizedLayer, readersOf } from "./quantized-layer.ts";
+import { quantizedLayer, readersOf } from "../quantization/quantized-layer.ts";
 import type { CoupledRole } from "./site.ts";
 
 /**

@@ -5,7 +5,7 @@ import { elementCount } from "../io/element-types.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { frontAxis, intAttribute } from "../ops/attributes.ts";
 import { isBlockwise } from "../ops/quantized-forms.ts";
-import { constantBehind } from "../sites/quantized-layer.ts";
+import { constantBehind } from "../quantization/quantized-layer.ts";
 import { countsLengths, fusedTableRows } from "./fused-contents.ts";
 
 /** Inputs above this size are refused: a wrong `dims` would ask for gigabytes. */

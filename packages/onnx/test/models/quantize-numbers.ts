@@ -75,7 +75,7 @@ export function runsOf(
   if (blockSize === 0) return { shape: [size], runOf: at };
   const blocks = Math.ceil(size / blockSize);
   return {
-    shape: shape.with(axis, blocks) as number[], // with() of a readonly array gives a plain one
+    shape: shape.with(axis, blocks),
     runOf: (element) => {
       const outer = Math.floor(element / (inner * size));
       return (outer * blocks + Math.floor(at(element) / blockSize)) * inner + (element % inner);

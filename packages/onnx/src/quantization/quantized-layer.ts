@@ -1,7 +1,7 @@
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { intAttribute, intsAttribute } from "../ops/attributes.ts";
 import { isBlockwise, isDequantizeLinear, isQuantizeLinear, quantizedForm } from "../ops/quantized-forms.ts";
-import { fixedData } from "../prune/normalise.ts";
+import { fixedData } from "../graph/fixed-data.ts";
 
 /** The quantized constant that a layer multiplies its data with. */
 export interface QuantizedLayer {
