@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { float, Graph, tensorOf, type Value, writeModel } from "@dgate/onnx";
+import { findSites, float, Graph, insertGates, tensorOf, type Value, writeModel } from "@dgate/onnx";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { dgate } from "./dgate.ts";
 
@@ -243,6 +243,42 @@ describe("budgets", () => {
     const even = await pruneTo("even.onnx", "--macs", "0.5", "--no-global");
     const [a, b] = kept(even).map(([, left]) => Number(left));
     expect(Math.abs(a! / 12 - b! / 20)).toBeLessThan(1 / 12);
+  });
+
+  test("a gated model is folded, and its gates say which groups stay", async () => {
+    const deep = twoLayers();
+    const gated = insertGates(deep, findSites(deep), { depth: 2 });
+    const gates = Float32Array.from({ length: 12 }, (_, i) => (i % 3 === 0 ? -2 : 0.01 * i));
+    gated.setData(gated.value("a.neurons.gate.1")!, tensorOf("float32", [12], gates));
+    const [model2, out, plan] = ["gated.onnx", "folded.onnx", "folded.json"].map((name) =>
+      join(folder, name),
+    ) as [string, string, string];
+    await writeFile(model2, writeModel(gated));
+    const args = [
+      "prune",
+      model2,
+      "-o",
+      out,
+      "--criterion",
+      "gates",
+      "--sites",
+      "a.neurons",
+      "--keep",
+      "0.34",
+      "--write-plan",
+      plan,
+      "--json",
+    ];
+    const { code, stdout, stderr } = await dgate(args);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(kept(JSON.parse(stdout) as Pruned)).toEqual([["a.neurons", 4]]);
+    const { axes } = JSON.parse(await readFile(plan, "utf8")) as {
+      axes: { tensor: string; kept: number[] }[];
+    };
+    expect(axes.find(({ tensor }) => tensor === "a.w")!.kept).toEqual([0, 3, 6, 9]);
+    expect(json((await dgate(["inspect", out, "--json"])).stdout)["parameters"]).toBe(
+      6 * 4 + 4 + 4 * 20 + 20 + 20 * 3 + 3,
+    );
   });
 
   test("inspect, verify and bench take sizes of open dimensions", async () => {

@@ -1,5 +1,5 @@
 import { DgateError, parsePlan, type PrunePlan } from "@dgate/core";
-import { findSites, type Normalisation, type PlanOptions, planFrom } from "@dgate/onnx";
+import { findSites, type Graph, type Normalisation, type PlanOptions, planFrom } from "@dgate/onnx";
 import { type Command, Option } from "commander";
 import { readWhole } from "../io/files.ts";
 import { namedSize, numberOrNamed, realNumber, wholeNumber } from "./arguments.ts";
@@ -93,13 +93,18 @@ export function targetOf(flags: PlanFlags): Readonly<Record<string, number | str
 /**
  * The plan that the options ask for.
  *
+ * @param gated the model with its gates, if the file has them and `graph` is what they fold to
  * @throws DgateError with the path of the model or of the plan file
  */
-export async function planOf({ path, graph }: ModelFile, flags: PlanFlags): Promise<PrunePlan> {
+export async function planOf(
+  { path, graph }: ModelFile,
+  flags: PlanFlags,
+  gated?: Graph,
+): Promise<PrunePlan> {
   if (flags.plan !== undefined) return readPlan(flags.plan);
   const { sites } = flags;
   try {
-    return planFrom(findSites(graph), optionsOf(flags));
+    return planFrom(findSites(graph), { ...optionsOf(flags), ...(gated && { gated }) });
   } catch (error) {
     if (!(error instanceof DgateError)) throw error;
     const place = sites ? `${path}: --sites ${sites.join(",")}` : path;

@@ -1,6 +1,6 @@
 import { basename, dirname } from "node:path";
 import { DgateError, formatTable, printPlan } from "@dgate/core";
-import { mask, type ModelSize, prune, verify } from "@dgate/onnx";
+import { foldGates, mask, type ModelSize, prune, readGates, verify } from "@dgate/onnx";
 import { externalDataPath, writeModelFile } from "@dgate/onnx/node";
 import { type Command, Option } from "commander";
 import { type Context, printResult, stopIfAborted } from "../io/context.ts";
@@ -56,10 +56,13 @@ async function pruneFile(path: string, flags: PruneFlags, context: Context) {
   for (const file of [out, externalDataPath(out), writePlan])
     if (file) await prepareOutputs(dirname(file), [basename(file)], force);
   const file = await openModel(path);
-  const { graph, sizeBytes } = file;
+  const { sizeBytes } = file;
   checkDims(file, dims);
   stopIfAborted(signal, "prune");
-  const plan = await planOf(file, flags);
+  // A gated model is pruned as what its gates have made of it.
+  const gated = readGates(file.graph).size > 0;
+  const graph = gated ? foldGates(file.graph).graph : file.graph;
+  const plan = await planOf({ ...file, graph }, flags, gated ? file.graph : undefined);
   const { graph: pruned, report } = prune(graph, plan, { dims });
   const { maxAbsDiff, acceptable, quantized } = await verify(mask(graph, plan), pruned, {
     ...runtimeFor(sizeBytes, sizeBytes),

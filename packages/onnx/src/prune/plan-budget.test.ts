@@ -122,12 +122,9 @@ describe("a budget", () => {
   });
 
   test("of a cost that the model does not have is refused", () => {
-    const net = new GraphBuilder();
-    const ids = net.input("ids", ["batch", 5], "int64");
-    const embedded = net.op("Gather", [net.weight("table", [20, 8]), ids], {}, "embedding");
-    const graph = net.output(net.op("ReduceSum", [embedded, net.integers("axes", [2])]));
-    const sites = findSites(graph).map((site) => ({ ...site, prunable: true as const }));
-    expect(() => planFrom(sites, { macs: 0.5 })).toThrow(/the model has no MACs/);
+    expect(() => planFrom(findSites(mlp()), { macs: 0.5, dims: { batch: 0 } })).toThrow(
+      /the model has no MACs/,
+    );
   });
 
   test("several budgets hold together", () => {
@@ -157,23 +154,44 @@ describe("a budget", () => {
     expect(kept(4)).toBeLessThan(kept(512));
   });
 
-  test("leaves groups alone that cannot go, and takes others", async () => {
+  test("is met where one channel has to stay for the constants of others", async () => {
     const net = new GraphBuilder();
     const x = net.input("x", ["batch", 3, 6, 6]);
-    // A dead channel of c1 emits Sigmoid(0) = ½, which meets zero padding: it stays.
+    // A dead channel of c1 emits Sigmoid(0) = ½, which meets zero padding: one of them stays and stands for all.
     const c1 = net.op("Sigmoid", [net.conv("c1", x, [3, 12], { kernel: [1, 1] })]);
     const c2 = net.op("Relu", [net.conv("c2", c1, [12, 12], { pads: [1, 1, 1, 1] })]);
     const graph = net.output(
       net.conv("head", net.op("GlobalAveragePool", [c2]), [12, 4], { kernel: [1, 1] }),
     );
-    const plan = planFrom(findSites(graph), { parameters: 0.6 });
-    expect(plan.axes.map(({ tensor }) => tensor)).toEqual(["c2/bias", "c2/kernel"]);
-    const { graph: pruned, report } = prune(graph, plan);
+    for (const parameters of [0.6, 0.3, 0.12, 0.06, 0.03]) {
+      const plan = planFrom(findSites(graph), { parameters });
+      const { graph: pruned, report } = prune(graph, plan);
+      expect(report.after.parameters / report.before.parameters).toBeLessThanOrEqual(parameters);
+      expect((await verify(mask(graph, plan), pruned)).equal).toBe(true);
+    }
+    // Two channels of c1 (the strongest and the one for the others) and one of c2: 8 + 19 + 8 of 1408.
+    expect(() => planFrom(findSites(graph), { parameters: 0.02 })).toThrow(
+      /parameters = 0.02 cannot be reached: .* 0\.025 of the parameters stay/,
+    );
+  });
+
+  test("leaves groups alone that cannot go, and takes others", () => {
+    const net = new GraphBuilder();
+    const x = net.input("x", ["batch", 3, 6, 6]);
+    const a = net.conv("a", x, [3, 8], { kernel: [1, 1] });
+    const b = net.conv("b", net.op("Relu", [a]), [8, 8], { kernel: [1, 1] });
+    // Two producers of one stream, of which only one may be pruned: its channels never go alone.
+    const sum = net.op("Relu", [net.op("Add", [a, b])]);
+    const c = net.op("Relu", [net.conv("c", sum, [8, 20], { kernel: [1, 1] })]);
+    const graph = net.output(net.conv("head", c, [20, 4], { kernel: [1, 1] }));
+    const plan = planFrom(findSites(graph), { parameters: 0.6, sites: ["a.filters", "c.filters"] });
+    expect(plan.axes.map(({ tensor }) => tensor)).toEqual(["c/bias", "c/kernel"]);
+    const { report } = prune(graph, plan);
     expect(report.keptBack).toEqual([]);
     expect(report.after.parameters / report.before.parameters).toBeLessThanOrEqual(0.6);
-    expect((await verify(mask(graph, plan), pruned)).equal).toBe(true);
-    expect(() => planFrom(findSites(graph), { parameters: 0.05 })).toThrow(
-      /parameters = 0.05 cannot be reached: .* 0\.1\d* of/,
+    // a and b stay whole: 32 + 72 of 368, and one filter of c with what it reads and is read by.
+    expect(() => planFrom(findSites(graph), { parameters: 0.3, sites: ["a.filters", "c.filters"] })).toThrow(
+      /parameters = 0.3 cannot be reached/,
     );
   });
 

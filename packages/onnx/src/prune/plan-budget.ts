@@ -170,7 +170,10 @@ function leafOf(
     .find((leaf) => leaf.size === groups && JSON.stringify(occurrences(space, leaf)) === wanted);
 }
 
-/** The groups of each stream that stay although the plan lets them go. */
+/**
+ * The groups of each stream that stay although the plan lets them go, but for one that carries the constants of others: without
+ * it another one would.
+ */
 function keptBack(
   streams: readonly Stream[],
   dead: readonly (readonly number[])[],
@@ -184,7 +187,18 @@ function keptBack(
       sites.some(({ places }, k) =>
         places.some((place) => indicesOf(place, group).some((index) => left[k]!(index))),
       );
-    return new Set(dead[i]!.filter(stays));
+    const stuck = dead[i]!.filter(stays);
+    const { graph, axesOf } = prepared.coupling;
+    const leaf = stuck.length > 0 ? leafOf(sites[0]!, graph, axesOf) : undefined;
+    return new Set(stuck.filter((group) => !(leaf && carries(leaf, group, prepared))));
+  });
+}
+
+/** Whether a group stays because it carries the constants of others. */
+function carries(leaf: Space, group: number, { carried }: Prepared): boolean {
+  return carried.some(({ sink, to }) => {
+    const channels = occurrences(sink.contraction.space, leaf).flatMap((place) => indicesOf(place, group));
+    return channels.some((channel) => to.includes(channel));
   });
 }
 

@@ -199,7 +199,7 @@ describe("criteria", () => {
     expect(() => planFrom(sites, options)).toThrow(/no gates "a.neurons.gate.1"; insert gates first/);
     gated.addInitializer("b.neurons.gate.1", tensorOf("float32", [3], [1, 1, 1]));
     expect(() => planFrom(sites, { ...options, gated, sites: ["b.neurons"] })).toThrow(
-      /has 3 numbers, but the site has 2 groups/,
+      /has 2 groups, but 3 gates/,
     );
   });
 

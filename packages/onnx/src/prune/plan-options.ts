@@ -1,11 +1,11 @@
 import { DgateError } from "@dgate/core";
 import type { Graph } from "../graph/graph.ts";
-import type { SiteKind } from "../sites/site.ts";
+import { type SiteKind, siteKinds } from "../sites/site.ts";
 
 /**
  * What a score means: `l2`, the L2 norm of the groups' own weights; `l2-coupled`, that of all slices that go together
  * (producers, consumers, biases and scales: the group norm of DepGraph, Fang et al. 2023); `gates`, |Πγ| of the gates of a model
- * made by `insertGates` (values named `<site>.gate.<d>`; see `gated`); `random`, a baseline; or scores by site name (larger stays).
+ * made by `insertGates` (see `gated`); `random`, a baseline; or scores by site name (larger stays).
  */
 export type PlanCriterion =
   | "l2"
@@ -45,7 +45,7 @@ export interface PlanOptions {
   readonly normalise?: Normalisation;
   /** What decides which groups stay; default `l2`. */
   readonly criterion?: PlanCriterion;
-  /** The model whose gates count for `gates`; by default that of the sites. */
+  /** The gated model whose gates count for `gates`, where the sites are of the dense or folded one. */
   readonly gated?: Graph;
   /** Seed of `random`. */
   readonly seed?: number;
@@ -81,16 +81,7 @@ export type Target =
   | { readonly kind: "keep"; readonly keep: number }
   | { readonly kind: "budget"; readonly budgets: Budgets };
 
-const kinds: { readonly [K in SiteKind]: true } = {
-  neurons: true,
-  filters: true,
-  heads: true,
-  queries: true,
-  headDims: true,
-  layers: true,
-  inputs: true,
-  dimensions: true,
-};
+const kinds: readonly string[] = siteKinds;
 
 const refuse = (problem: string): never => {
   throw new DgateError("OPTION", `plan: ${problem}.`);
@@ -139,9 +130,8 @@ function checkNumbers(options: PlanOptions): void {
     refuse(`maximumSparsity is a fraction from 0 to 1, got ${maximumSparsity}`);
   }
   const unknown =
-    typeof align === "number" ? undefined : Object.keys(align).find((kind) => !Object.hasOwn(kinds, kind));
-  if (unknown !== undefined)
-    refuse(`align: "${unknown}" is no kind of site; there are ${Object.keys(kinds).join(", ")}`);
+    typeof align === "number" ? undefined : Object.keys(align).find((kind) => !kinds.includes(kind));
+  if (unknown !== undefined) refuse(`align: "${unknown}" is no kind of site; there are ${kinds.join(", ")}`);
   for (const multiple of typeof align === "number" ? [align] : Object.values(align)) {
     if (!Number.isSafeInteger(multiple) || multiple < 1)
       refuse(`align is a whole number from 1 up, got ${multiple}`);

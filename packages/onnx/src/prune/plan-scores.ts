@@ -1,5 +1,6 @@
 import { DgateError } from "@dgate/core";
 import { indicesOf, type Occurrence } from "../coupling/analyse.ts";
+import { readGates } from "../gating/read-gates.ts";
 import type { Graph } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { realTensor } from "../quantization/real-tensor.ts";
@@ -120,32 +121,33 @@ function coupledSlicesOf(sites: readonly Site[]): Slice[] {
   return [...slices.values()];
 }
 
-/** |Πγ| of the gates of each site that has some. */
+/** Πγ of the gates of each site that has some; gates that sites share count once. */
 function gateProducts(sites: readonly Site[], graph: Graph): Float64Array[] {
-  const found = sites.flatMap((site) => {
-    const product = gateProduct(site, graph);
-    return product ? [product] : [];
-  });
-  if (found.length > 0) return found;
+  const recorded = readGates(graph);
+  const found = new Set(
+    sites.flatMap((site) => recorded.get(site.name)?.product ?? gatesByName(site, graph) ?? []),
+  );
+  const wrong = [...found].find((product) => product.length !== sites[0]!.groups);
+  if (wrong) {
+    throw new DgateError(
+      "GROUP",
+      `plan: site "${sites[0]!.name}" has ${sites[0]!.groups} groups, but ${wrong.length} gates; were they made for another model?`,
+    );
+  }
+  if (found.size > 0) return [...found].map((product) => product.map(Math.abs));
   throw new DgateError(
     "NO_MATCH",
     `plan: the model has no gates "${sites[0]!.name}.gate.1"; insert gates first, leave the site out of sites, or take another criterion.`,
   );
 }
 
-function gateProduct(site: Site, graph: Graph): Float64Array | undefined {
+/** The product of gates that a model has without saying so: constants called `<site>.gate.1`, `<site>.gate.2`, …. */
+function gatesByName({ name }: Site, graph: Graph): Float64Array | undefined {
   let product: Float64Array | undefined;
   for (let d = 1; ; d++) {
-    const data = graph.value(`${site.name}.gate.${d}`)?.data;
+    const data = graph.value(`${name}.gate.${d}`)?.data;
     if (!data) return product;
-    const gates = readNumbers(data);
-    if (gates.length !== site.groups) {
-      throw new DgateError(
-        "GROUP",
-        `plan: gate "${site.name}.gate.${d}" has ${gates.length} numbers, but the site has ${site.groups} groups.`,
-      );
-    }
-    product = Float64Array.from(gates, (gate, j) => Math.abs(gate) * (product?.[j] ?? 1));
+    product = Float64Array.from(readNumbers(data), (gate, j) => gate * (product?.[j] ?? 1));
   }
 }
 
