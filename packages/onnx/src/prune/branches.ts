@@ -137,7 +137,7 @@ function restore(graph: Graph, merge: Node): void {
     const extra = merge.attributes.get(`${branch}_extra`);
     if (extra?.kind === "opaque") body.extra = extra.bytes;
     const results = merge.inputs.slice(1 + b * count, 1 + (b + 1) * count);
-    fillBody(graph, body, own, prefix, results);
+    fillBody(graph, body, [own, merge], prefix, results);
     attributes[`${branch}_branch`] = { kind: "graph", value: body };
   });
   const node = graph.addNode({
@@ -158,15 +158,15 @@ function restore(graph: Graph, merge: Node): void {
   }
 }
 
-/** Moves the nodes of a branch, and the constants that only they use, into its graph. */
+/** Moves the nodes of a branch, and the constants that only they and the merge use, into its graph. */
 function fillBody(
   graph: Graph,
   body: Graph,
-  own: readonly Node[],
+  [own, merge]: readonly [readonly Node[], Node],
   prefix: string,
   results: readonly (Value | undefined)[],
 ): void {
-  const members = new Set(own);
+  const members = new Set([...own, merge]);
   const made = new Set(own.flatMap(({ outputs }) => outputs));
   const twins = new Map<Value, Value>();
   const innerName = (value: Value): string => {
