@@ -80,9 +80,9 @@ export function cnn() {
   return net.finish(net.dense("out", pooled, channels, 10));
 }
 
-/** Encoder: 4 layers, width 384, 12 heads of 32, feed-forward 1536, GELU, 64 positions. */
-export function transformer() {
-  const [width, heads, dim, inner] = [384, 12, 32, 1536];
+/** Encoder over 64 positions with heads of 32, a feed-forward layer four times as wide, GELU. */
+export function transformer({ layers = 4, width = 384 } = {}) {
+  const [heads, dim, inner] = [width / 32, 32, 4 * width];
   const net = new Builder("transformer");
   let x = net.graph.addInput("x", { dtype: "float32", shape: ["batch", 64, width] });
   const split = (name, value, perm) => {
@@ -95,7 +95,7 @@ export function transformer() {
   const half = net.graph.addInitializer("half", tensorOf("float32", [], [0.5]));
   const one = net.graph.addInitializer("one", tensorOf("float32", [], [1]));
   const root = net.graph.addInitializer("root", tensorOf("float32", [], [Math.SQRT2]));
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < layers; i++) {
     const name = `layer${i}`;
     const y = net.norm(`${name}/norm1`, x, width);
     const [q, v] = [split(`${name}/q`, y, [0, 2, 1, 3]), split(`${name}/v`, y, [0, 2, 1, 3])];

@@ -28,7 +28,7 @@ for (const { name, graph, batch } of networks) {
   for (const { keep, align } of settings) {
     const plan = planFrom(sites, { keep, ...(align && { align }) });
     const pruned = prune(graph, plan).graph;
-    const label = align ? `${keep}, multiples of ${align}` : `${keep.toFixed(2)}`;
+    const label = align ? `${keep}, multiples of ${align}` : keep.toFixed(2);
     models.push({ label, macs: countCosts(pruned, { batch }).macs, graph: pruned });
   }
   const runners = [];

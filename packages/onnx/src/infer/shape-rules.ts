@@ -3,7 +3,7 @@ import { mergeDomain } from "../ops/flat.ts";
 import type { Dim, ValueType } from "../graph/graph.ts";
 import { type DataType, dataTypes } from "../graph/tensor.ts";
 import { maxRank } from "../io/element-types.ts";
-import { frontAxis, intAttribute, intsAttribute, stringAttribute } from "../ops/attributes.ts";
+import { frontAxis, intAttribute, intsAttribute } from "../ops/attributes.ts";
 import { binaryOps, comparisonOps, globalPoolOps, reduceOps, unaryOps } from "../ops/families.ts";
 import { slidOutput, transposedOutput, windowOf } from "../ops/window.ts";
 import { readNumbers } from "../io/tensor-data.ts";
@@ -345,10 +345,10 @@ const merge: ShapeRule = (view) => {
   return view.node.outputs.map((_, i) => {
     const [a, b] = [view.type(view.input(1 + i)), view.type(view.input(1 + i + count))];
     if (!a || !b || a.dtype !== b.dtype) return undefined;
-    const same = a.shape?.length === b.shape?.length;
+    const alike = a.shape?.length === b.shape?.length;
     return typed(
       a.dtype,
-      same ? a.shape?.map((dim, axis) => (dim === b.shape?.[axis] ? dim : undefined)) : undefined,
+      alike ? a.shape?.map((dim, axis) => (dim === b.shape?.[axis] ? dim : undefined)) : undefined,
     );
   });
 };

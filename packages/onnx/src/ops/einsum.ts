@@ -30,16 +30,20 @@ export function einsumLabels(view: NodeView): EinsumLabels | undefined {
     return { inputs, output: [...dots, ...once.sort()] };
   }
   const output = right.includes("...")
-    ? right.split("...").flatMap((part, i) => (i === 0 ? [...part, ...dots] : [...part]))
-    : [...right];
+    ? right.split("...").flatMap((part, i) => (i === 0 ? [...part.split(""), ...dots] : part.split("")))
+    : right.split("");
   return { inputs, output };
 }
 
 function expand(term: string, rank: number | undefined): string[] | undefined {
   if (rank === undefined) return undefined;
   const [front = "", back] = term.split("...");
-  if (back === undefined) return front.length === rank ? [...front] : undefined;
+  if (back === undefined) return front.length === rank ? front.split("") : undefined;
   const hidden = rank - front.length - back.length;
   if (hidden < 0) return undefined;
-  return [...front, ...Array.from({ length: hidden }, (_, i) => `…${hidden - 1 - i}`), ...back];
+  return [
+    ...front.split(""),
+    ...Array.from({ length: hidden }, (_, i) => `…${hidden - 1 - i}`),
+    ...back.split(""),
+  ];
 }

@@ -113,6 +113,8 @@ describe("branches of an If", () => {
   });
 });
 
+const names = (of: Graph): Set<string> => new Set([...of.values].map(({ name }) => name));
+
 test("a constant that a branch gives as it is goes back into the branch", async () => {
   const graph = branching(relu, (branch) => {
     return branch.addInitializer("fixed", tensorOf("float32", [1, 3], [1, 2, 3]));
@@ -120,7 +122,7 @@ test("a constant that a branch gives as it is goes back into the branch", async 
   const copy = graph.clone();
   flattenBranches(copy);
   restoreBranches(copy);
-  const names = (of: Graph): Set<string> => new Set([...of.values].map(({ name }) => name));
+
   expect(names(copy)).toEqual(names(graph));
   expect((await verify(graph, copy)).maxAbsDiff).toBe(0);
 });

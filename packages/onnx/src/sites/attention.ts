@@ -197,8 +197,6 @@ function describe(
   const own = valueLeaves(coupling, value);
   const groups = heads.filter((leaf) => own.has(leaf));
   const queries = heads.filter((leaf) => !own.has(leaf));
-  const count = (spaces: readonly Space[]): number =>
-    spaces.reduce((product, { size }) => product * (size ?? 1), 1);
   const dims = contractedSpace(coupling, scores);
   return {
     name: commonName([scores, softmax, context].map(nodeName)) ?? nodeName(softmax),
@@ -235,6 +233,9 @@ function describeFused(
     valueWeights: values.data ? new Set([values.name]) : weightsBehind(graph, values),
   };
 }
+
+const count = (spaces: readonly Space[]): number =>
+  spaces.reduce((product, { size }) => product * (size ?? 1), 1);
 
 const numberOf = (space: Space | undefined): number | undefined => space?.size;
 

@@ -124,7 +124,7 @@ function placesOf(coupling: Coupling, node: Node): Place[] {
     return einsumOutputAxes(coupling, node, 1).map((at) => ({
       kind: "neurons",
       node,
-      weight: weight!,
+      weight,
       axis: at,
     }));
   }

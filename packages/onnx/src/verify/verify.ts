@@ -193,13 +193,14 @@ async function compare(
     Object.entries(feeds).map(([name, tensor]) => [name, reduce(name, tensor, inputs)]),
   );
   const [left, right] = [await a.run(feeds), await b.run(reduced)];
-  const constants = (tensors: Readonly<Record<string, RunTensor>>): Record<string, Tensor> =>
-    Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, constantOf(tensor)]));
-  const full = Object.entries(constants(left)).map(
+  const full = Object.entries(constantsOf(left)).map(
     ([name, tensor]) => [name, reduce(name, tensor, outputs)] as const,
   );
-  comparison.add(Object.fromEntries(full), constants(right));
+  comparison.add(Object.fromEntries(full), constantsOf(right));
 }
+
+const constantsOf = (tensors: Readonly<Record<string, RunTensor>>): Record<string, Tensor> =>
+  Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, constantOf(tensor)]));
 
 /** What is left of an input or output of the first model in the second one. */
 export function reduce(name: string, tensor: Tensor, kept: readonly KeptInput[]): Tensor {
