@@ -43,7 +43,7 @@ export function chooseSites(sites: readonly Site[], { sites: wanted, kept }: Cho
   );
   throw new DgateError(
     "NO_MATCH",
-    `plan: no site ${names ? `of ${names.join(", ")}` : "of the model"} can be pruned. ${reasons.slice(0, 3).join("; ")}`,
+    `plan: no site ${names?.length ? `of ${names.join(", ")}` : "of the model"} can be pruned. ${reasons.slice(0, 3).join("; ")}`,
   );
 }
 
