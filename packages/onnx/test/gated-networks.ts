@@ -24,6 +24,15 @@ const networks = {
     const b = net.matmul("b", net.op("Relu", [a]), [6, 6], false);
     return net.matmul("head", net.op("Add", [a, b]), [6, 3]);
   },
+  /** Three residual branches, each of two layers. */
+  branches: (net: GraphBuilder): Value => {
+    let stream = net.op("Relu", [net.gemm("in", net.input("x", ["batch", 5]), [5, 6])]);
+    for (const name of ["b0", "b1", "b2"]) {
+      const hidden = net.op("Relu", [net.gemm(`${name}/up`, stream, [6, 8])]);
+      stream = net.op("Add", [stream, net.gemm(`${name}/down`, hidden, [8, 6])]);
+    }
+    return net.gemm("head", stream, [6, 3]);
+  },
   /** A grouped convolution: each channel stands in every group. */
   grouped: (net: GraphBuilder): Value => {
     const wide = net.op("Relu", [net.conv("c1", net.input("x", ["batch", 2, 5, 5]), [2, 8])]);

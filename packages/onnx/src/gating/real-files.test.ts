@@ -23,7 +23,7 @@ const files: readonly (readonly [file: string, sets: number])[] = [
   ["onnx-structures/bert_toy_optimized.onnx", 11],
   ["onnx-structures/tf_bert_mrpc_opset10.onnx", 25],
   ["onnx-structures/gpt2_pytorch1.4_opset11_no_past.onnx", 24],
-  ["models/tinyllamas/stories260K/onnx/model.onnx", 11],
+  ["models/tinyllamas/stories260K/onnx/model.onnx", 10],
   ["models/vit-cifar10-pgd-2-3-16/model.onnx", 5],
 ];
 

@@ -37,15 +37,16 @@ interface AxisSlice {
 }
 
 /** Collects what goes of each axis; an axis may hold several sites (groups × channels), and a bias belong to several. */
-class PlanAxes {
+export class PlanAxes {
   readonly #axes = new Map<string, AxisEntry>();
 
   add(site: Site, dead: readonly number[], biases: boolean): void {
-    this.#addSlice(site, site, dead);
-    for (const slice of site.coupled) if (goesWith(site, slice, biases)) this.#addSlice(site, slice, dead);
+    this.addSlice(site, site, dead);
+    for (const slice of site.coupled) if (goesWith(site, slice, biases)) this.addSlice(site, slice, dead);
   }
 
-  #addSlice(site: Site, slice: AxisSlice, dead: readonly number[]): void {
+  /** The indices of dead groups on one axis. */
+  addSlice(site: Site, slice: AxisSlice, dead: readonly number[]): void {
     const key = `${slice.axis} ${slice.tensor}`;
     const entry: AxisEntry = this.#axes.get(key) ?? {
       sites: [],

@@ -63,6 +63,18 @@ test("biases stay in the model's function unless they are to go too", async () =
   expect(both.axes.map(({ tensor }) => tensor)).toEqual(["b", "w"]);
 });
 
+test("groups of another model are refused", () => {
+  const dense = network("mlp");
+  const { groups } = foldGates(insertGates(dense, findSites(dense), { sites: ["fc1.neurons"] }));
+  const members = [{ ...groups[0]!.members[0]!, tensor: "elsewhere" }];
+  const norms = Float64Array.of(1, 0, 1, 1, 1, 1, 1);
+  expect(() => planDeadGroups(findSites(dense), { groups: [{ ...groups[0]!, norms, members }] })).toThrow(
+    /axis 1 of "elsewhere" does not belong to site "fc1.neurons"/,
+  );
+  expect(() => planDeadGroups(layer([1, 2]).sites, { groups })).toThrow(/no site is called "fc1.neurons"/);
+  expect(() => planDeadGroups([], { groups: [] })).toThrow(/no site/);
+});
+
 test("norms that are not finite are refused", () => {
   expect(() => planDeadGroups(layer([1, Number.NaN]).sites)).toThrow(
     /norm of group 1 is NaN; did training diverge/,
@@ -113,6 +125,22 @@ test.each<[GatedNetwork, Record<string, number[]>, GateOptions]>([
   expect(whole.maxRelDiff).toBeLessThan(1e-6);
   expect(report.after.parameters).toBeLessThan(report.before.parameters);
   expect(report.keptBack).toEqual([]);
+});
+
+test("a layer whose only gate is zero goes as a whole", async () => {
+  const { decisions, report, whole } = await road(
+    "branches",
+    { "b1/down.layer": [0] },
+    { sites: ["layers"] },
+  );
+  expect(decisions.map(({ sites, dead }) => [...sites, ...dead])).toEqual([
+    ["b0/down.layer"],
+    ["b1/down.layer", 0],
+    ["b2/down.layer"],
+  ]);
+  expect(whole.maxRelDiff).toBeLessThan(1e-6);
+  // Both kernels and the bias between them; that of the branch's end stays in the stream.
+  expect(report.before.parameters - report.after.parameters).toBe(6 * 8 + 8 + 8 * 6);
 });
 
 test("a dead head goes with its queries, keys and rows of the output", async () => {

@@ -1,18 +1,16 @@
 import {
+  DgateError,
   type DeadGroupOptions,
   type DeadGroups,
   findDeadGroups,
   makePlan,
-  mergePlans,
-  type PlannedAxis,
   type PrunePlan,
 } from "@dgate/core";
-import { indicesOf } from "../coupling/analyse.ts";
 import type { FoldedGroups } from "../gating/fold-gates.ts";
 import type { GateMember } from "../gating/gate-sets.ts";
 import type { Site, SiteKind } from "../sites/site.ts";
 import { chooseSites } from "../sites/choose-sites.ts";
-import { planFrom } from "./plan-from.ts";
+import { PlanAxes } from "./plan-axes.ts";
 
 /** Options of `planDeadGroups`: the threshold, as `findDeadGroups` of `@dgate/core` takes it, and what it is held against. */
 export interface DeadGroupPlanOptions extends DeadGroupOptions {
@@ -42,7 +40,8 @@ type Candidates = Pick<FoldedGroups, "sites" | "kind" | "norms" | "members">;
  *
  * @param sites of the folded model
  * @returns the plan and, per site or per sites on the same channels, the decision: dead groups, τ, how many groups lie near it
- * @throws DgateError `OPTION` for a threshold out of range, `DATA` for norms that are not finite, else as `planFrom`
+ * @throws DgateError `OPTION` for a threshold out of range, `DATA` for norms that are not finite, `NO_MATCH` if no site can be
+ * pruned, `GROUP` for groups of another model
  */
 export function planDeadGroups(
   sites: readonly Site[],
@@ -59,35 +58,48 @@ export function planDeadGroups(
       groups: norms.length,
     };
   });
-  const kept = Object.fromEntries(
-    decisions.flatMap((decision) => decision.sites.map((name) => [name, decision.kept])),
-  );
-  const own = planFrom(sites, { kept, biases });
-  const planned = new Set(own.axes.map(({ tensor, axis }) => `${axis} ${tensor}`));
-  const others = candidates.flatMap(({ members }, c) =>
-    members
-      .filter(({ tensor, axis }) => !planned.has(`${axis} ${tensor}`))
-      .flatMap((member) => plannedMember(sites, member, decisions[c]!)),
-  );
-  const { fingerprint } = own;
-  const plan = mergePlans([own, ...others.map((axis) => makePlan({ fingerprint, axes: [axis] }))]);
-  return { plan, decisions };
+  const chosen = chooseSites(sites, { sites: candidates.flatMap((each) => each.sites) });
+  const axes = new PlanAxes();
+  candidates.forEach(({ members, sites: names }, c) => {
+    const { dead } = decisions[c]!;
+    const own = chosen.filter(({ name }) => names.includes(name));
+    if (dead.length > 0) addDead(axes, own, members, dead, biases);
+  });
+  // Sites that meet on an axis may kill all of it together; a plan keeps something of every axis that is no layer's.
+  const planned = axes.planned().map((axis) => {
+    return axis.kept.length > 0 || axis.size === 1 ? axis : { ...axis, kept: [0] };
+  });
+  return { plan: makePlan({ fingerprint: chosen[0]!.fingerprint, axes: planned }), decisions };
 }
 
-/** The dead slices of a weight that is in the groups but not a site's own. */
-function plannedMember(
+/**
+ * Exactly the dead slices of the weights that are in the groups, and on request the biases: other weights of the same channels
+ * are alive, and what they make of a constant is not lost.
+ */
+function addDead(
+  axes: PlanAxes,
   sites: readonly Site[],
-  { tensor, axis, places }: GateMember,
-  { dead, sites: [site] }: DeadGroupDecision,
-): PlannedAxis[] {
-  const slices = sites.flatMap((each) => [each, ...each.coupled]);
-  const size = slices.find((slice) => slice.tensor === tensor && slice.axis === axis)?.axisSize;
-  if (size === undefined || dead.length === 0) return [];
-  const gone = new Set(dead.flatMap((group) => places.flatMap((place) => indicesOf(place, group))));
-  const kept = Array.from({ length: size }, (_, index) => index).filter((index) => !gone.has(index));
-  // An axis that goes as a whole belongs to a layer: one group, as `makePlan` has it.
-  if (kept.length === 0) return [{ site: site!, tensor, axis, size: 1, blockSize: size, kept }];
-  return [{ site: site!, tensor, axis, size, blockSize: 1, kept }];
+  members: readonly GateMember[],
+  dead: readonly number[],
+  biases: boolean,
+): void {
+  const slices = sites.flatMap((site) => [site, ...site.coupled]);
+  for (const { tensor, axis, places } of members) {
+    const size = slices.find((slice) => slice.tensor === tensor && slice.axis === axis)?.axisSize;
+    if (size === undefined) {
+      throw new DgateError(
+        "GROUP",
+        `planDeadGroups: axis ${axis} of "${tensor}" does not belong to site "${sites[0]!.name}" of these sites; ` +
+          "take those of the folded model.",
+      );
+    }
+    const own = sites.find((site) => site.tensor === tensor) ?? sites[0]!;
+    axes.addSlice(own, { tensor, axis, axisSize: size, places }, dead);
+  }
+  if (!biases) return;
+  for (const site of sites) {
+    for (const slice of site.coupled) if (slice.role === "parameter") axes.addSlice(site, slice, dead);
+  }
 }
 
 /** Chosen sites with their own weights, together where they are on the same channels. */
