@@ -28,6 +28,8 @@ const nightly = process.env.DGATE_NIGHTLY === "1";
 /** Layers of width × width float32: 2.25 GiB in the nightly run, 192 KiB else. */
 const [layers, width] = nightly ? [9, 8192] : [3, 128];
 const layerBytes = 4 * width * width;
+/** Rows of a weight that are not zero. They lie together: a file of many scattered pages takes minutes to delete. */
+const fullRows = 16;
 
 const folder = mkdtempSync(join(tmpdir(), "dgate-large-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -35,8 +37,8 @@ const path = join(folder, "large.onnx");
 const dataPath = `${path}_data`;
 
 /**
- * A chain of Gemm and Relu whose weights lie in a sparse file: zeros but for the diagonals. Of each layer the odd neurons are
- * twice as strong as the even ones.
+ * A chain of Gemm and Relu whose weights lie in a sparse file: zeros but for the first rows. Of each layer the odd neurons are twice
+ * as strong as the even ones.
  */
 function writeLargeModel(): void {
   const graph = new Graph("large");
@@ -59,17 +61,9 @@ function writeLargeModel(): void {
   writeFileSync(dataPath, "");
   truncateSync(dataPath, layers * layerBytes);
   const file = openSync(dataPath, "r+");
-  for (let i = 0; i < layers; i++) {
-    for (let j = 0; j < width; j++) {
-      writeSync(
-        file,
-        new Uint8Array(Float32Array.of(j % 2 ? 1 : 0.5).buffer),
-        0,
-        4,
-        i * layerBytes + 4 * j * (width + 1),
-      );
-    }
-  }
+  const row = Float32Array.from({ length: width }, (_, j) => (j % 2 ? 1 : 0.5) / fullRows);
+  const rows = Buffer.concat(Array.from({ length: fullRows }, () => new Uint8Array(row.buffer)));
+  for (let i = 0; i < layers; i++) writeSync(file, rows, 0, rows.length, i * layerBytes);
   closeSync(file);
 }
 
@@ -118,5 +112,5 @@ test(`a model of ${layers} × ${layerBytes} bytes is read, pruned by half, writt
     verify(masked, await readModelFile(out), { runtime: "node", runs: 2 }),
   );
   expect(found).toMatchObject({ equal: true, runtime: "node" });
-  expect(found.maxAbsDiff).toBe(0);
+  expect(found.maxRelDiff).toBeLessThan(1e-5);
 }, 1_800_000);
