@@ -1,4 +1,4 @@
-import { allOccurrences, type Coupling, whyBlocked } from "../coupling/analyse.ts";
+import { allOccurrences, type Coupling } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { NodeView } from "../infer/view.ts";
@@ -7,7 +7,7 @@ import { intAttribute } from "../ops/attributes.ts";
 import { quantizedRole } from "./quantized-role.ts";
 import type { CoupledRole, CoupledSlice } from "./site.ts";
 
-/** For each leaf space that can be cut, the constants that hold it: on which axis and where. */
+/** For each leaf space, the constants that hold it: on which axis and where. */
 export function coupledSlices(coupling: Coupling): ReadonlyMap<Space, readonly CoupledSlice[]> {
   const found = new Map<Space, CoupledSlice[]>();
   const walked = new Map<Space, ReturnType<typeof allOccurrences>>();
@@ -15,13 +15,13 @@ export function coupledSlices(coupling: Coupling): ReadonlyMap<Space, readonly C
     const { dtype, shape } = value.data!;
     if (dtype === "int64") continue; // shapes and indices
     coupling.axesOf(value)?.forEach((space, axis) => {
-      const open = space.leaves().filter((leaf) => whyBlocked(leaf) === undefined);
-      if (open.length === 0) return;
+      const leaves = space.leaves().filter(({ size }) => size !== undefined && size > 1);
+      if (leaves.length === 0) return;
       // Scale, bias and statistics of a normalisation lie on the very axis that the next layer reads.
       const places = walked.get(space.root) ?? allOccurrences(space);
       walked.set(space.root, places);
       let role: CoupledRole | undefined;
-      for (const leaf of open) {
+      for (const leaf of leaves) {
         // Only packed weights hold inputs and outputs on one axis.
         if (role === undefined || dtype === "uint8")
           role = quantizedRole(coupling, value, axis, leaf) ?? roleOf(coupling, value, axis);
