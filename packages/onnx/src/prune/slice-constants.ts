@@ -8,7 +8,7 @@ import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import { fixedData } from "../graph/fixed-data.ts";
 import { isNumeric, SliceContext, type SliceConstants, type SliceSource } from "./slice-context.ts";
 import { fusedSliceRules } from "./fused-slices.ts";
-import { sliceRules } from "./slice-rules.ts";
+import { severalOutputs, sliceRules } from "./slice-rules.ts";
 
 const rules = { ...sliceRules, ...fusedSliceRules };
 
@@ -32,9 +32,9 @@ export function sliceConstants(coupling: Coupling): SliceSource {
       }
       return known.get(axis);
     },
-    through(node, axis, inputs) {
+    through(node, axis, inputs, output = 0) {
       const rule = ruleOf(rules, node);
-      return rule && applyTo(node, () => rule(new SliceContext(node, inputs), axis));
+      return rule && applyTo(node, () => rule(new SliceContext(node, inputs), axis, output));
     },
   };
 
@@ -45,8 +45,9 @@ export function sliceConstants(coupling: Coupling): SliceSource {
     const data = fixedData(graph, value);
     if (data) return isNumeric(data) ? uniformSlices(data, axis) : undefined;
     const node = graph.producer(value);
-    if (node?.outputs[0] !== value) return undefined;
-    const found = source.through(node, axis, source);
+    const output = node?.outputs.indexOf(value) ?? -1;
+    if (!node || output < 0 || (output > 0 && !severalOutputs.has(node.op))) return undefined;
+    const found = source.through(node, axis, source, output);
     if (!found || found.every((number) => Number.isNaN(number))) return undefined;
     // Infinity and overflow are no constants to fold.
     return found.map((number) => (Number.isFinite(number) ? round(number, type?.dtype) : Number.NaN));
@@ -54,11 +55,12 @@ export function sliceConstants(coupling: Coupling): SliceSource {
 
   // In topological order every question about a node finds its inputs answered: no deep recursion on long chains.
   for (const node of coupling.nodes) {
-    const output = node.outputs[0];
-    if (!output) continue;
-    coupling.axesOf(output)?.forEach((space, axis) => {
-      if (isCuttable(space)) source.of(output, axis);
-    });
+    for (const output of node.outputs) {
+      if (!output) continue;
+      coupling.axesOf(output)?.forEach((space, axis) => {
+        if (isCuttable(space)) source.of(output, axis);
+      });
+    }
   }
   return source;
 }

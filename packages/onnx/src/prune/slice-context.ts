@@ -22,7 +22,12 @@ export interface SliceSource {
   readonly coupling: Coupling;
   readonly of: (value: Value, axis: number) => SliceConstants | undefined;
   /** What a node makes of the slices that `source` knows of its inputs. */
-  readonly through: (node: Node, axis: number, source: SliceSource) => SliceConstants | undefined;
+  readonly through: (
+    node: Node,
+    axis: number,
+    source: SliceSource,
+    output?: number,
+  ) => SliceConstants | undefined;
 }
 
 /**

@@ -19,8 +19,14 @@ import { quantizedSlices } from "./quantized-slices.ts";
 import { imageSliceRules } from "./image-slice-rules.ts";
 import type { SliceConstants, SliceContext } from "./slice-context.ts";
 
-/** The constant slices of output 0 along `axis`, from those of the inputs; `undefined` if all vary. */
-export type SliceRule = (context: SliceContext, axis: number) => SliceConstants | undefined;
+/**
+ * The constant slices of an output along `axis`, from those of the inputs; `undefined` if all vary. Rules are asked about output
+ * 0, those of `severalOutputs` about every output.
+ */
+export type SliceRule = (context: SliceContext, axis: number, output: number) => SliceConstants | undefined;
+
+/** Operators whose rules know more than one output. */
+export const severalOutputs: ReadonlySet<string> = new Set(["Split", "Merge"]);
 
 const keep: SliceRule = (context, axis) => context.slices(0, axis);
 
@@ -274,9 +280,26 @@ const einsum: SliceRule = (context, axis) => {
   return zeros;
 };
 
+/** A run of the slices along the axis that is split. */
+const split: SliceRule = (context, axis, output) => {
+  const x = context.slices(0, axis);
+  const rank = context.view.shape(0)?.length ?? 0;
+  if (axis !== context.view.axis("axis", 0, rank)) return x;
+  const sizes = context.node.outputs.map((_, i) => context.view.outputShape(i)?.[axis]);
+  const [from, size] = [sumOf(sizes.slice(0, output)), sumOf([sizes[output]])];
+  return from === undefined || size === undefined ? undefined : x?.slice(from, from + size);
+};
+
+const sumOf = (dims: readonly Dim[]): number | undefined =>
+  dims.reduce<number | undefined>(
+    (sum, dim) => (sum === undefined || typeof dim !== "number" ? undefined : sum + dim),
+    0,
+  );
+
 /** What both branches of an If give. */
-const merge: SliceRule = (context, axis) => {
-  const [a, b] = [context.slices(1, axis), context.slices(1 + context.node.outputs.length, axis)];
+const merge: SliceRule = (context, axis, output) => {
+  const [first, second] = [1 + output, 1 + output + context.node.outputs.length];
+  const [a, b] = [context.slices(first, axis), context.slices(second, axis)];
   return a?.length === b?.length ? a?.map((x, i) => (x === b?.[i] ? x : Number.NaN)) : undefined;
 };
 
@@ -301,6 +324,7 @@ export const sliceRules: Readonly<Record<string, SliceRule>> = {
   ReduceSum: reduceSum,
   Transpose: transpose,
   Concat: concat,
+  Split: split,
   Slice: slice,
   Pad: pad,
   Gather: gather,
