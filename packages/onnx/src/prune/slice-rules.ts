@@ -21,9 +21,9 @@ import type { SliceConstants, SliceContext } from "./slice-context.ts";
 
 /**
  * The constant slices of an output along `axis`, from those of the inputs; `undefined` if all vary. Rules are asked about output
- * 0, those of `severalOutputs` about every output.
+ * 0, those of `severalOutputs` about every output (default 0).
  */
-export type SliceRule = (context: SliceContext, axis: number, output: number) => SliceConstants | undefined;
+export type SliceRule = (context: SliceContext, axis: number, output?: number) => SliceConstants | undefined;
 
 /** Operators whose rules know more than one output. */
 export const severalOutputs: ReadonlySet<string> = new Set(["Split", "Merge"]);
@@ -281,7 +281,7 @@ const einsum: SliceRule = (context, axis) => {
 };
 
 /** A run of the slices along the axis that is split. */
-const split: SliceRule = (context, axis, output) => {
+const split: SliceRule = (context, axis, output = 0) => {
   const x = context.slices(0, axis);
   const rank = context.view.shape(0)?.length ?? 0;
   if (axis !== context.view.axis("axis", 0, rank)) return x;
@@ -297,7 +297,7 @@ const sumOf = (dims: readonly Dim[]): number | undefined =>
   );
 
 /** What both branches of an If give. */
-const merge: SliceRule = (context, axis, output) => {
+const merge: SliceRule = (context, axis, output = 0) => {
   const [first, second] = [1 + output, 1 + output + context.node.outputs.length];
   const [a, b] = [context.slices(first, axis), context.slices(second, axis)];
   return a?.length === b?.length ? a?.map((x, i) => (x === b?.[i] ? x : Number.NaN)) : undefined;
