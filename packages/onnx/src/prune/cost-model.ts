@@ -1,3 +1,4 @@
+import { elseBranchOf } from "../ops/flat.ts";
 import type { Coupling } from "../coupling/analyse.ts";
 import type { SizeUse } from "../coupling/axis-context.ts";
 import { int, ints } from "../graph/attribute.ts";
@@ -42,6 +43,7 @@ export function costModel(coupling: Coupling, { dims = {}, gathers = [] }: CostM
   const inference = inferShapes(graph, { dims });
   const reach = reachable(graph);
   const nodes = graph.nodes();
+  const passedOver = elseBranchOf(graph);
   const uses = attributeUses(coupling);
   const packed = packedUses(coupling);
   return {
@@ -74,7 +76,7 @@ export function costModel(coupling: Coupling, { dims = {}, gathers = [] }: CostM
           if (count > 0) counted.add(value);
           cost.parameters += count;
         }
-        if (hasMacs(node)) cost.macs += nodeMacs(view(node), dimSize);
+        if (hasMacs(node) && !passedOver(whole)) cost.macs += nodeMacs(view(node), dimSize);
       }
       return cost;
     },

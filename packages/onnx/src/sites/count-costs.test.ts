@@ -1,3 +1,4 @@
+import { gpt2 } from "../../test/models/gpt2.ts";
 import { expect, test } from "vitest";
 import { bert } from "../../test/bert.ts";
 import { GraphBuilder } from "../../test/graph-builder.ts";
@@ -189,4 +190,12 @@ test("recurrent layers multiply input and state at every step, in both direction
   const cost = countCosts(net.output(y));
   expect(cost.macs).toBe(7 * 2 * 2 * (24 * 5 + 24 * 6));
   expect(cost.parameters).toBe(2 * 24 * (5 + 6));
+});
+
+test("a merged decoder costs what its first branch does, and its shared weights once", () => {
+  const merged = countCosts(gpt2({ cache: "merged" }).graph);
+  const past = countCosts(gpt2({ cache: "past" }).graph);
+  expect(merged.macs).toBe(past.macs);
+  expect(merged.macs).toBeGreaterThan(0);
+  expect(merged.parameters).toBe(past.parameters);
 });

@@ -1,3 +1,5 @@
+import { elseBranchOf } from "../ops/flat.ts";
+import { flattenBranches } from "../prune/branches.ts";
 import { type LayerCost, type ModelCost, modelCost } from "@dgate/core";
 import { nodeName } from "../coupling/analyse.ts";
 import type { Dim, Graph, Node, Value } from "../graph/graph.ts";
@@ -80,11 +82,14 @@ export function hasMacs(node: Node): boolean {
 }
 
 /**
- * Parameters, multiply–adds and bytes of a model.
+ * Parameters, multiply–adds and bytes of a model. Of an If the multiply–adds of its first branch count: in a merged decoder both
+ * branches do the same work.
  *
  * @param dims sizes of symbolic dimensions, by name; a dimension without size counts as 1 (so `batch` need not be given)
  */
-export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> = {}): GraphCost {
+export function countCosts(model: Graph, dims: Readonly<Record<string, number>> = {}): GraphCost {
+  const graph = flat(model);
+  const passedOver = elseBranchOf(graph);
   const inference = inferShapes(graph, { dims });
   const assumed = new Set<string>();
   const size = (dim: Dim): number =>
@@ -102,7 +107,7 @@ export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> 
       counted.add(value);
       parameters += own;
     }
-    const macs = nodeMacs(new NodeView(graph, node, inference), size);
+    const macs = passedOver(node) ? 0 : nodeMacs(new NodeView(graph, node, inference), size);
     return { layer: nodeName(node), op: node.op, parameters, macs };
   });
   const bytes = graph.initializers.reduce(
@@ -110,6 +115,13 @@ export function countCosts(graph: Graph, dims: Readonly<Record<string, number>> 
     0,
   );
   return { ...modelCost(layers), layers, bytes, assumed: [...assumed] };
+}
+
+function flat(graph: Graph): Graph {
+  if (graph.nodes("If").length === 0) return graph;
+  const copy = graph.clone();
+  flattenBranches(copy);
+  return copy;
 }
 
 /** Parameters in a constant input of a node, given its type and shape. */
