@@ -6,6 +6,7 @@ import {
   planFrom,
   prune,
   type PruneReport,
+  type Site,
   verify,
 } from "@dgate/onnx";
 import { describe, expect, test } from "vitest";
@@ -41,10 +42,14 @@ async function pruneFamily(
   return { pruned, report };
 }
 
+/** The sites of widths: whole residual branches and input features are found elsewhere. */
+const widthsOf = (graph: Graph): Site[] =>
+  findSites(graph).filter(({ kind }) => kind === "filters" || kind === "neurons");
+
 /** Sites that cannot be pruned by reason, without the numbers of nodes that have no name of their own. */
 function sitesByReason(graph: Graph): Record<string, string[]> {
   const reasons: Record<string, string[]> = {};
-  for (const { name, prunable } of findSites(graph)) {
+  for (const { name, prunable } of widthsOf(graph)) {
     if (prunable !== true) (reasons[prunable.replace(/_\d+"/, '"')] ??= []).push(name);
   }
   return reasons;
@@ -57,7 +62,7 @@ describe.each(cases)("$family.name, $variant", ({ family, variant }) => {
 
   test("has the sites that its topology has, and says why the others are none", () => {
     const graph = family.build(width, variant);
-    const open = findSites(graph).filter(({ prunable, kind }) => prunable === true && kind !== "inputs");
+    const open = widthsOf(graph).filter(({ prunable }) => prunable === true);
     const channels = new Set(open.map(({ channel }) => channel)).size;
     expect({ sites: open.length, channels }).toEqual(family.prunable(variant));
     expect(sitesByReason(graph)).toEqual(family.blocked(variant));
