@@ -41,13 +41,17 @@ function groupsOf(planned: PlannedAxis, { graph, axesOf }: Coupling, removal: Re
   return { site, groups: size, kept: blocks?.size ?? size };
 }
 
-/** The leaves of an axis of which a plan lets whole indices go. */
+/** The leaves of an axis of which a plan lets whole indices go; none if it lets others go besides. */
 function plannedLeaves(axis: Space, planned: PlannedAxis): Space[] {
   const dead = new Set(deadIndices(planned));
-  return axis.leaves().filter((leaf) => {
+  const covered = new Set<number>();
+  const leaves = axis.leaves().filter((leaf) => {
     const places = occurrences(axis, leaf);
-    return Array.from({ length: leaf.size ?? 0 }, (_, index) => index).some((index) =>
-      places.every((place) => indicesOf(place, index).every((at) => dead.has(at))),
-    );
+    const whole = Array.from({ length: leaf.size ?? 0 }, (_, index) =>
+      places.flatMap((place) => indicesOf(place, index)),
+    ).filter((indices) => indices.every((at) => dead.has(at)));
+    for (const at of whole.flat()) covered.add(at);
+    return whole.length > 0;
   });
+  return covered.size === dead.size ? leaves : [];
 }
