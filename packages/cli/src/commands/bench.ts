@@ -1,5 +1,5 @@
-import { DgateError, formatTable, randomGenerator } from "@dgate/core";
-import { type Graph, openRunner, type Runner } from "@dgate/onnx";
+import { formatTable, randomGenerator } from "@dgate/core";
+import { type Graph, openRunner, randomInputs, readNumbers, type Runner } from "@dgate/onnx";
 import { type Command, Option } from "commander";
 import { type Context, printResult } from "../io/context.ts";
 import { type Timed, timeInterleaved } from "../train/latency.ts";
@@ -14,8 +14,6 @@ interface BenchFlags {
   readonly seed: number;
   readonly json: boolean;
 }
-
-type Feeds = Timed["feeds"];
 
 /** `dgate bench MODEL…`: latency side by side on the same inputs. */
 export function addBench(program: Command, context: Context): void {
@@ -59,15 +57,15 @@ async function bench(
   try {
     const files = [];
     for (const path of paths) files.push(await openModel(path));
-    for (const file of files) checkSameInputs("bench", files[0]!, file);
+    for (const file of files) checkSameInputs("bench", files[0]!, file, { caches: true });
     checkDims(files[0]!, dims);
-    const sizeOf = (dim = ""): number => (Object.hasOwn(dims, dim) ? dims[dim]! : batch);
-    const feeds = randomFeeds(files[0]!.graph, sizeOf, seed);
-    for (const { model } of files) runners.push(await openRunner(model, { runtime }));
-    const figures = await timeInterleaved(
-      runners.map((runner) => ({ runner, feeds })),
-      { rounds, signal },
-    );
+    const timed: Timed[] = [];
+    for (const { graph, model } of files) {
+      const runner = await openRunner(model, { runtime });
+      runners.push(runner);
+      timed.push({ runner, feeds: drawFeeds(graph, { batch, dims, seed }) });
+    }
+    const figures = await timeInterleaved(timed, { rounds, signal });
     const models = figures.map(({ medianMs, p95Ms }, i) => ({ path: paths[i]!, medianMs, p95Ms }));
     const speedup = Math.round((100 * models[0]!.medianMs) / models.at(-1)!.medianMs) / 100;
     return { models, speedup, runtime, batch, dims };
@@ -76,24 +74,22 @@ async function bench(
   }
 }
 
-/** Standard normal numbers for floats, zeros and ones for whole numbers and booleans, which any table or mask takes. */
-function randomFeeds(graph: Graph, sizeOf: (dim: string | undefined) => number, seed: number): Feeds {
-  const random = randomGenerator(seed);
-  const feeds: Record<string, Feeds[string]> = {};
-  for (const { name, type } of graph.requiredInputs) {
-    const shape = type?.shape?.map((dim) => (typeof dim === "number" ? dim : sizeOf(dim)));
-    if (!type || !shape) {
-      throw new DgateError(
-        "UNSUPPORTED",
-        `bench: input "${name}" has no known shape; declare it in the model.`,
-      );
-    }
-    const length = shape.reduce((a, b) => a * b, 1);
-    const draw = /float/.test(type.dtype) ? () => random.normal() : () => random.integer(2);
-    // In the runtime's own form: a plain array would be converted anew in every timed run.
-    const data =
-      type.dtype === "float32" ? Float32Array.from({ length }, draw) : Array.from({ length }, draw);
-    feeds[name] = { dtype: type.dtype, shape, data };
-  }
-  return feeds;
+/**
+ * Random inputs as `verify` draws them (token ids within the vocabulary, masks, an empty cache), in the runtime's own arrays: others
+ * would be converted anew in every timed run. A pruned decoder's caches have fewer heads; all else is the same for every model.
+ */
+function drawFeeds(
+  graph: Graph,
+  { batch, dims, seed }: { batch: number; dims: Readonly<Record<string, number>>; seed: number },
+): Timed["feeds"] {
+  const drawn = randomInputs(graph, randomGenerator(seed), dims, batch);
+  return Object.fromEntries(
+    Object.entries(drawn).map(([name, tensor]) => {
+      const { dtype, shape } = tensor;
+      if (dtype !== "float32" && dtype !== "int64") return [name, tensor];
+      const numbers = readNumbers(tensor);
+      const data = dtype === "int64" ? BigInt64Array.from(numbers, BigInt) : Float32Array.from(numbers);
+      return [name, { dtype, shape, data }];
+    }),
+  );
 }

@@ -28,15 +28,21 @@ export function runtimeFor(...sizes: readonly number[]): { readonly runtime?: "w
 }
 
 /**
- * Refuses two models that cannot run on the same inputs; an open dimension fits any size.
+ * Refuses two models that cannot run on the same inputs; an open dimension fits any size, and with `caches` the key–value
+ * caches of a decoder may have other heads.
  *
  * @throws DgateError `SHAPE` naming both files and their inputs
  */
-export function checkSameInputs(command: string, first: ModelFile, second: ModelFile): void {
+export function checkSameInputs(
+  command: string,
+  first: ModelFile,
+  second: ModelFile,
+  { caches = false }: { readonly caches?: boolean } = {},
+): void {
   const [left, right] = [first.graph.requiredInputs, second.graph.requiredInputs];
   const fits = (input: Value): boolean => {
     const other = right.find(({ name }) => name === input.name);
-    return other !== undefined && sameType(input, other);
+    return other !== undefined && sameType(input, other, caches && /^past/.test(input.name));
   };
   if (left.length === right.length && left.every(fits)) return;
   throw new DgateError(
@@ -66,10 +72,11 @@ export function checkDims({ path, graph }: ModelFile, dims: Readonly<Record<stri
 
 const open = (dim: unknown): boolean => typeof dim !== "number";
 
-function sameType({ type: a }: Value, { type: b }: Value): boolean {
+function sameType({ type: a }: Value, { type: b }: Value, anySize: boolean): boolean {
   if (!a || !b) return true;
   if (a.dtype !== b.dtype) return false;
   if (!a.shape || !b.shape) return true;
+  if (anySize) return a.shape.length === b.shape.length;
   const others = b.shape;
   return (
     a.shape.length === others.length &&
