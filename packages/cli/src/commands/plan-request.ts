@@ -68,7 +68,7 @@ export function addPlanOptions(command: Command): Command {
     )
     .option(
       "--sites <names>",
-      "sites to prune, by name or kind, parted by commas (default: all but inputs, queries, headDims and layers)",
+      "sites to prune, by name or kind, parted by commas (default: all but inputs, queries, headDims, layers and dimensions)",
       (text: string) => text.split(","),
     )
     .option("--seed <n>", "of --criterion random and of the inputs of the proof", wholeNumber(0), 1);
