@@ -86,7 +86,7 @@ export function analyseCoupling(graph: Graph): Coupling {
     // Only what comes after a node may read the sizes of its outputs: no cycle.
     for (const output of node.outputs) if (output) addSources(symbols, output, inference);
   }
-  const caches = findCaches(graph);
+  const caches = findCaches(graph, inference);
   for (const value of graph.values) {
     const reason = outsideUse(graph, value, caches);
     for (const space of axesOf(value) ?? []) {

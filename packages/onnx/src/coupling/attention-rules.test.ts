@@ -4,6 +4,7 @@ import { FusedBuilder, headCount } from "../../test/models/fused-builder.ts";
 import { planOf, proofOf, shapeOf, sitePlan } from "../../test/prune-and-prove.ts";
 import { float, int } from "../graph/attribute.ts";
 import type { Graph } from "../graph/graph.ts";
+import { tensorOf } from "../io/tensor-data.ts";
 import { findAttention } from "../sites/attention.ts";
 import { findSites } from "../sites/find-sites.ts";
 
@@ -74,4 +75,22 @@ describe("dims of queries and keys", () => {
       'com.microsoft.MultiHeadAttention "attention" scales by the size of its heads',
     );
   });
+});
+
+test("places that a rotary embedding turns by are no channels, though a layer makes them", () => {
+  for (const apart of [false, true]) {
+    const net = new FusedBuilder(4, 23);
+    const places = net.project("places", net.input("x", ["batch", 8, 5]), [5, 6]);
+    const joined = net.transpose(places, [0, 2, 1]);
+    const turned = apart ? net.transpose(net.reshape(joined, [0, 0, 2, 4]), [0, 2, 1, 3]) : joined;
+    const tables = ["cosines", "sines"].map((name) => net.weight(name, [12, 2]));
+    const ids = net.graph.addInitializer("ids", tensorOf("int64", [1, 6], [0, 1, 2, 3, 4, 5]));
+    const options = { name: "rotary", attributes: apart ? {} : headCount(2) };
+    const [y] = net.fused("RotaryEmbedding", [turned, ids, ...tables], options);
+    const back = apart ? net.reshape(net.transpose(y!, [0, 2, 1, 3]), [0, 0, 8]) : y!;
+    const graph = net.output(net.project("output", net.transpose(back, [0, 2, 1]), [6, 3]));
+    expect(findSites(graph).find(({ name }) => name === "places.neurons")?.prunable).toMatch(
+      /RotaryEmbedding "rotary" turns by the place on this axis/,
+    );
+  }
 });

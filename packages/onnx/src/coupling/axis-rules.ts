@@ -417,7 +417,7 @@ const tile: AxisRule = (context) => {
  */
 const shapeOf: AxisRule = (context) => {
   const output = context.node.outputs[0];
-  const harmless = output !== undefined && onlyShapes(context, output, new Set());
+  const harmless = output !== undefined && onlyShapes(context, output);
   for (const ref of context.input(0) ?? []) {
     if (harmless) context.touch(ref);
     else context.block(ref, "reads the size of this axis");
@@ -432,16 +432,20 @@ const shapeOperands: Readonly<Record<string, number>> = {
   ConstantOfShape: 0,
 };
 
-function onlyShapes(context: AxisContext, value: Value, seen: Set<Value>): boolean {
-  if (seen.has(value)) return true;
-  seen.add(value);
-  if (context.view.contentOf(value)?.every(isStable)) return true;
-  return context.view.graph.uses(value).every(({ node, index }) => {
-    if (!node || index < 0 || node.domain !== "") return false;
-    if (shapeOperands[node.op] === index) return true; // see `sizeOperand`
-    const known = node.outputs.every((output) => !output || context.view.contentOf(output) !== undefined);
-    return known && node.outputs.every((output) => !output || onlyShapes(context, output, seen));
-  });
+function onlyShapes({ view }: AxisContext, sizes: Value): boolean {
+  const found = new Set([sizes]); // grows as it is walked
+  for (const value of found) {
+    if (view.contentOf(value)?.every(isStable)) continue;
+    for (const { node, index } of view.graph.uses(value)) {
+      if (!node || index < 0 || node.domain !== "") return false;
+      if (shapeOperands[node.op] === index) continue; // see `sizeOperand`
+      for (const output of node.outputs) {
+        if (output && view.contentOf(output) === undefined) return false;
+        if (output) found.add(output);
+      }
+    }
+  }
+  return true;
 }
 
 /** A tensor of one number. */

@@ -1,4 +1,5 @@
 import type { Graph, Node, Value } from "../graph/graph.ts";
+import type { Inference } from "../infer/view.ts";
 import { ruleOf } from "../ops/rule-of.ts";
 
 /** Values that hand keys and values of earlier tokens from run to run. */
@@ -13,11 +14,14 @@ const presentName = /^present/;
 
 /**
  * The key–value caches of a decoder: an output that an input is joined into (`present = Concat(past, new)`), and what is named
- * as exporters name caches. Nobody but the next run reads them, so they shrink with the heads; other outputs keep their shape.
+ * as exporters name caches and has their rank, `[B, H, T, d]` or more (a classifier may well call its result `present`). Nobody
+ * but the next run reads them, so they shrink with the heads; other outputs keep their shape.
  */
-export function findCaches(graph: Graph): Caches {
-  const inputs = new Set(graph.requiredInputs.filter(({ name }) => pastName.test(name)));
-  const outputs = new Set(graph.outputs.filter(({ name }) => presentName.test(name)));
+export function findCaches(graph: Graph, { types }: Inference): Caches {
+  const named = (values: readonly Value[], name: RegExp): Set<Value> =>
+    new Set(values.filter((value) => name.test(value.name) && (types.get(value)?.shape?.length ?? 0) >= 4));
+  const inputs = named(graph.requiredInputs, pastName);
+  const outputs = named(graph.outputs, presentName);
   const given = new Set(graph.outputs);
   for (const node of graph.nodes("Concat")) {
     const output = node.outputs[0];

@@ -26,6 +26,7 @@ const rotary =
     const given = intAttribute(context.node, "num_heads", 0);
     if (x.length === 4) {
       x.forEach((ref) => context.tie(ref, y[ref.axis]));
+      context.block(x[2], "turns by the place on this axis");
       context.block(x[3], turned);
       if (given > 0) headCount(context, x[1]!.space);
       return;
@@ -37,6 +38,7 @@ const rotary =
     const heads = new Space(width / dim);
     const dims = new Space(dim);
     x.forEach((ref) => context.tie(ref, y[ref.axis]));
+    context.block(x[1], "turns by the place on this axis");
     context.unify(x[2]!.space, product([heads, dims]));
     if (dim !== 1) dims.block(`${describeNode(context.node)} ${turned}`);
     if (given > 0) headCount(context, heads);

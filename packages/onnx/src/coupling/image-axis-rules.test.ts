@@ -224,6 +224,13 @@ const reasons: Readonly<Record<string, readonly [RegExp, Case["build"], number?]
     /MeanVarianceNormalization "norm" divides by the deviation/,
     (net, x) => [net.op("MeanVarianceNormalization", [x], { axes: ints([2, 3]) }, "norm"), 8],
   ],
+  "MeanVarianceNormalization with channels in the place of the batch": [
+    /MeanVarianceNormalization "norm" divides by the deviation/,
+    (net, x) => {
+      const turned = net.op("MeanVarianceNormalization", [net.transpose(x, [1, 0, 2, 3])], {}, "norm");
+      return [net.transpose(turned, [1, 0, 2, 3]), 8];
+    },
+  ],
   "GroupNormalization of one group": [
     /GroupNormalization "norm" normalises over the channels of a group/,
     (net, x) => [net.op("GroupNormalization", [x, ...parameters(net, 8)], { num_groups: int(1) }, "norm"), 8],

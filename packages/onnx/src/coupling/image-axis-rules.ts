@@ -59,10 +59,8 @@ const groupNormalization: AxisRule = (context) => {
 };
 
 /** Runtimes divide by the deviation as it is, without ε: of a dead channel that is zero, and the masked model gives NaN. */
-const meanVariance = allPass((_, ref) =>
-  ref.axis === 0
-    ? undefined
-    : "divides by the deviation along this axis, which is zero where channels are dead",
+const meanVariance = allPass(
+  () => "divides by the deviation along this axis, which is zero where channels are dead",
 );
 
 /** A channel of the smaller number of channels is block² channels of the larger; a position within the block is none. */

@@ -73,6 +73,16 @@ describe("unification of channel spaces", () => {
     expect(other.barriers).toEqual(["differ"]);
   });
 
+  test("an axis that is joined to more and more, as by 20,000 Concats, stays walkable, and its end can be cut", () => {
+    let axis = leaf(2);
+    const joined = Array.from({ length: 20_000 }, () => leaf(2));
+    for (const part of joined) axis = sum([axis, part]);
+    expect(axis.size).toBe(40_002);
+    expect(axis.leaves().length).toBeLessThan(600);
+    expect(joined[0]!.barriers).toEqual([expect.stringMatching(/more than 500 times over/)]);
+    expect(joined.at(-1)!.barriers).toEqual([]);
+  });
+
   test("unified products of any factors have the same leaves, or everything that differs is blocked", () => {
     const sizes = fc.array(fc.constantFrom(2, 3, 4, 6), { minLength: 1, maxLength: 4 });
     fc.assert(

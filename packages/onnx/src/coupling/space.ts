@@ -15,6 +15,7 @@ export class Space {
   #forward: Space | undefined;
   #parts: Parts | undefined;
   #barriers: string[] = [];
+  #depth = 0;
 
   constructor(size: number | undefined, symbol?: string) {
     this.size = size;
@@ -33,6 +34,11 @@ export class Space {
   /** How the root is made of others; `undefined` for a leaf. */
   get parts(): Parts | undefined {
     return this.root.#parts;
+  }
+
+  /** How many levels of parts this space had when it was made of them; 0 for a leaf. */
+  get depth(): number {
+    return this.root.#depth;
   }
 
   /** Why indices of this space cannot be removed, the first few reasons; empty if they can. */
@@ -73,6 +79,7 @@ export class Space {
   define(parts: Parts): void {
     const root = this.root;
     root.#parts = parts;
+    root.#depth = 1 + parts.spaces.reduce((deepest, { depth }) => Math.max(deepest, depth), 0);
     for (const reason of root.#barriers) for (const part of parts.spaces) part.block(reason);
     root.#barriers = [];
   }
@@ -112,13 +119,24 @@ export function sum(spaces: readonly Space[]): Space {
   if (terms.length === 1) return terms[0]!;
   const whole = new Space(sizeOfSum(terms), symbolOf(terms, addDims));
   whole.define({ kind: "sum", spaces: terms });
-  if (pieceCount(whole) > maxPieces) whole.block(tooManyPieces);
-  return whole;
+  if (whole.depth > maxDepth) return opaque(whole, tooDeep);
+  return pieceCount(whole) > maxPieces ? opaque(whole, tooManyPieces) : whole;
+}
+
+/** A leaf for a space that is not to be walked again: nothing of either is removed. */
+function opaque(whole: Space, reason: string): Space {
+  const leaf = new Space(whole.size, whole.symbol);
+  whole.block(reason);
+  leaf.block(reason);
+  return leaf;
 }
 
 /** Spaces of more pieces are not cut: a few Concats of a value with itself make billions. */
 const maxPieces = 10_000;
 const tooManyPieces = `it is part of an axis of more than ${maxPieces} pieces`;
+/** Walks go down level by level, and a chain of Concats makes one with each node. */
+const maxDepth = 500;
+const tooDeep = `it is part of an axis that is joined from parts more than ${maxDepth} times over`;
 
 /** How many leaves a space has, each as often as it occurs. */
 function pieceCount(space: Space, counted = new Map<Space, number>()): number {

@@ -92,3 +92,11 @@ test("a mean over positions is not rescaled", async () => {
   expect(small.nodes("Mul")).toEqual([]);
   expect((await verify(mask(graph, plan), small)).maxRelDiff).toBeLessThan(1e-6);
 });
+
+test("a value that is added to itself again and again is looked at once, not 2⁴⁰ times", () => {
+  const net = new GraphBuilder(3);
+  let x = net.gemm("embed", net.input("x", ["batch", 4]), [4, 8]);
+  for (let i = 0; i < 40; i++) x = net.op("Add", [x, x]);
+  const graph = net.output(net.op("ReduceL2", [x], { axes: ints([-1]) }));
+  expect(findSites(graph).find(({ name }) => name === "embed.neurons")?.prunable).toBe(true);
+});

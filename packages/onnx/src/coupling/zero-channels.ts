@@ -16,13 +16,25 @@ const longestPath = 64;
  * biases of the layers that write it, its scales, its column of an embedding. A difference from a mean, as LayerNormalization
  * takes, is not.
  */
-export function keepsZero(
-  graph: Graph,
-  inference: Inference,
-  value: Value,
-  axis: number,
-  steps = 0,
-): boolean {
+export function keepsZero(graph: Graph, inference: Inference, value: Value, axis: number): boolean {
+  return isZero({ graph, inference, known: new Map() }, value, axis, 0);
+}
+
+/** What one question finds on its ways back: a value that is added to itself again and again is asked about once. */
+interface Search {
+  readonly graph: Graph;
+  readonly inference: Inference;
+  readonly known: Map<Value, boolean[]>;
+}
+
+function isZero(search: Search, value: Value, axis: number, steps: number): boolean {
+  const answers = search.known.get(value) ?? [];
+  search.known.set(value, answers);
+  return (answers[axis] ??= decideZero(search, value, axis, steps));
+}
+
+function decideZero(search: Search, value: Value, axis: number, steps: number): boolean {
+  const { graph, inference } = search;
   const { types } = inference;
   const size = types.get(value)?.shape?.[axis];
   if (steps > longestPath || size === undefined) return false;
@@ -40,7 +52,7 @@ export function keepsZero(
   const from = (index: number, at = axis - rank + (view.shape(index)?.length ?? 0)): boolean => {
     const input = node.inputs[index];
     const whole = input !== undefined && at >= 0 && view.shape(index)?.[at] === size;
-    return whole && keepsZero(graph, inference, input, at, steps + 1);
+    return whole && isZero(search, input, at, steps + 1);
   };
   switch (node.op) {
     case "Add":

@@ -90,10 +90,10 @@ const resize: ShapeRule = like((view) => {
   });
 });
 
-/** ⌊size · scale⌋; of a symbolic size only whole multiples can be written down. */
+/** ⌊size · scale⌋, multiplied in float32 as runtimes do; of a symbolic size only whole multiples can be written down. */
 function scaledDim(dim: Dim, scale: number | undefined): Dim {
   if (scale === undefined) return undefined;
-  if (typeof dim === "number") return Math.floor(dim * scale);
+  if (typeof dim === "number") return Math.floor(Math.fround(dim * scale));
   return Number.isInteger(scale) && scale > 0 ? multiplyDims([dim, scale]) : undefined;
 }
 

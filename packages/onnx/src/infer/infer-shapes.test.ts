@@ -100,6 +100,16 @@ describe("shapes", () => {
     expect(shapeOf(graph, z)).toEqual(["batch", 9]);
   });
 
+  test("a factor is applied in float32, as onnxruntime does: 10 · 0.7 is 7", async () => {
+    for (const factor of [0.7, 0.9, 1.3, 2.1]) {
+      const net = new GraphBuilder();
+      const scales = net.graph.addInitializer("scales", tensorOf("float32", [4], [1, 1, factor, factor]));
+      const y = net.op("Resize", [net.input("x", [1, 2, 10, 30]), undefined, scales]);
+      const graph = net.output(y);
+      expect(shapeOf(graph, y)).toEqual(await runShape(graph, { x: [1, 2, 10, 30] }));
+    }
+  });
+
   test("slices, splits, pads and reductions give the sizes of onnxruntime", async () => {
     const cases: readonly ((net: GraphBuilder, x: Value) => Value)[] = [
       (net, x) =>

@@ -44,7 +44,7 @@ function biasesBefore(graph: Graph, softmax: Node): { node: Node; index: number 
     const operands = at.inputs
       .map((value, index) => ({ value, index }))
       .filter(({ value }) => value && !value.data);
-    const scores = operands.find(({ value }) => leadsToProduct(graph, value!, 0));
+    const scores = operands.find(({ value }) => leadsToProduct(graph, value!));
     for (const [index, value] of at.inputs.entries()) {
       if (value && joins.has(at.op) && index !== scores?.index) found.push({ node: at, index });
     }
@@ -53,12 +53,14 @@ function biasesBefore(graph: Graph, softmax: Node): { node: Node; index: number 
   return found;
 }
 
-function leadsToProduct(graph: Graph, value: Value, steps: number): boolean {
+/** `seen` has the fewest steps to each value: one that is reached again, not sooner, leads nowhere new. */
+function leadsToProduct(graph: Graph, value: Value, steps = 0, seen = new Map<Value, number>()): boolean {
   const node = graph.producer(value);
-  if (!node || node.domain !== "" || steps > 8) return false;
+  if (!node || node.domain !== "" || steps > 8 || steps >= (seen.get(value) ?? Infinity)) return false;
+  seen.set(value, steps);
   if (node.op === "MatMul" || node.op === "Einsum") return true;
   if (!joins.has(node.op) && !moves.has(node.op) && node.op !== "Reshape") return false;
-  return node.inputs.some((input) => input && leadsToProduct(graph, input, steps + 1));
+  return node.inputs.some((input) => input && leadsToProduct(graph, input, steps + 1, seen));
 }
 
 function insertPick(graph: Graph, node: Node, index: number, axis: number, heads: number): void {

@@ -61,16 +61,23 @@ export function constantBehind(
   graph: Graph,
   value: Value,
 ): { readonly value: Value; readonly perm: readonly number[] } | undefined {
-  const data = fixedData(graph, value);
-  if (data) return { value, perm: data.shape.map((_, axis) => axis) };
-  const producer = graph.producer(value);
-  const source = producer?.inputs[0];
-  if (!producer || !source) return undefined;
-  if (isDequantizeLinear(producer) || isQuantizeLinear(producer)) return constantBehind(graph, source);
-  if (producer.op !== "Transpose" || producer.domain !== "" || fixedData(graph, source)) return undefined;
-  const inner = constantBehind(graph, source);
-  const order = intsAttribute(producer, "perm") ?? inner?.perm.map((_, i, { length }) => length - 1 - i);
-  return inner && { value: inner.value, perm: order!.map((axis) => inner.perm[axis]!) };
+  const orders: (readonly number[] | undefined)[] = [];
+  let at = value;
+  for (let data = fixedData(graph, at); !data; data = fixedData(graph, at)) {
+    const producer = graph.producer(at);
+    const source = producer?.inputs[0];
+    if (!producer || !source) return undefined;
+    if (!isDequantizeLinear(producer) && !isQuantizeLinear(producer)) {
+      if (producer.op !== "Transpose" || producer.domain !== "" || fixedData(graph, source)) return undefined;
+      orders.push(intsAttribute(producer, "perm"));
+    }
+    at = source;
+  }
+  const perm = orders.reduceRight<readonly number[]>(
+    (inner, order) => order?.map((axis) => inner[axis]!) ?? inner.toReversed(),
+    fixedData(graph, at)!.shape.map((_, axis) => axis),
+  );
+  return { value: at, perm };
 }
 
 /** The nodes that read a constant, through what dequantizes and transposes it. */

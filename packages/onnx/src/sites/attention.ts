@@ -1,17 +1,19 @@
 import { type Coupling, nodeName, whyBlocked } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
+import { fixedData } from "../graph/fixed-data.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { NodeView } from "../infer/view.ts";
 import { stringAttribute } from "../ops/attributes.ts";
-import { quantizedForm } from "../ops/quantized-forms.ts";
+import { isDequantizeLinear, isQuantizeLinear, quantizedForm } from "../ops/quantized-forms.ts";
 import { mergeDomain } from "../ops/flat.ts";
 import { einsumLabels } from "../ops/einsum.ts";
 import { isRearranging, normalise } from "../prune/normalise.ts";
 import { analyseCoupling } from "../coupling/analyse.ts";
 import { coupledSlices } from "./coupled-slices.ts";
-import { constantBehind, quantizedLayer } from "../quantization/quantized-layer.ts";
+import { quantizedLayer } from "../quantization/quantized-layer.ts";
 import { type FusedAttention, fusedAttentionOf } from "./fused-attention.ts";
 import type { CoupledSlice } from "./site.ts";
+import { uniqueName } from "./unique-name.ts";
 
 /** A place where a model attends: `softmax(q·kᵀ)·v`, or an operator that does it. */
 export interface AttentionLayer {
@@ -61,6 +63,7 @@ export function attentionOf(
   slices: ReadonlyMap<Space, readonly CoupledSlice[]>,
 ): FoundAttention[] {
   const names = new Set<string>();
+  const nextNames = new Map<string, number>();
   const found: FoundAttention[] = [];
   for (const node of coupling.nodes) {
     const parts = partsOf(coupling, node);
@@ -72,7 +75,9 @@ export function attentionOf(
     if (place?.other && found.some((known) => sharesHeads(known, layer))) continue;
     const stem =
       place && layer.name.startsWith(place.prefix) ? layer.name.slice(place.prefix.length) : layer.name;
-    found.push({ ...layer, name: unique(stem, names) });
+    const name = uniqueName(stem, names, nextNames);
+    names.add(name);
+    found.push({ ...layer, name });
   }
   return found;
 }
@@ -102,8 +107,8 @@ interface Parts {
 function partsOf({ graph }: Coupling, softmax: Node): Parts | undefined {
   if (quantizedForm(softmax)?.op !== "Softmax" && (softmax.op !== "Softmax" || softmax.domain !== ""))
     return undefined;
-  const scores = softmax.inputs[0] && productBehind(graph, softmax.inputs[0], 0);
-  const found = softmax.outputs[0] && productAfter(graph, softmax.outputs[0], 0);
+  const scores = softmax.inputs[0] && productBehind(graph, softmax.inputs[0]);
+  const found = softmax.outputs[0] && productAfter(graph, softmax.outputs[0]);
   return scores && found ? { scores, softmax, ...found } : undefined;
 }
 
@@ -128,13 +133,22 @@ const between = new Set([
 ]);
 const longestPath = 12;
 
-function productBehind(graph: Graph, value: Value, steps: number): Node | undefined {
+/** Steps to the values that a search came by: one that is reached again, not sooner, leads nowhere new. */
+type Steps = Map<Value, number>;
+
+function isNew(seen: Steps, value: Value, steps: number): boolean {
+  if (steps > longestPath || steps >= (seen.get(value) ?? Infinity)) return false;
+  seen.set(value, steps);
+  return true;
+}
+
+function productBehind(graph: Graph, value: Value, steps = 0, seen: Steps = new Map()): Node | undefined {
   const node = graph.producer(value);
-  if (!node || node.domain !== "" || steps > longestPath) return undefined;
+  if (!node || node.domain !== "" || !isNew(seen, value, steps)) return undefined;
   if (isProduct(graph, node)) return node;
   if (!between.has(node.op)) return undefined;
   for (const input of node.inputs) {
-    const found = input && productBehind(graph, input, steps + 1);
+    const found = input && productBehind(graph, input, steps + 1, seen);
     if (found) return found;
   }
   return undefined;
@@ -143,9 +157,10 @@ function productBehind(graph: Graph, value: Value, steps: number): Node | undefi
 function productAfter(
   graph: Graph,
   value: Value,
-  steps: number,
+  steps = 0,
+  seen: Steps = new Map(),
 ): Pick<Parts, "context" | "value"> | undefined {
-  if (steps > longestPath) return undefined;
+  if (!isNew(seen, value, steps)) return undefined;
   for (const { node, index } of graph.uses(value)) {
     if (!node || index < 0 || node.domain !== "") continue;
     const other = operandsOf(node).find(
@@ -153,7 +168,7 @@ function productAfter(
     );
     if (isProduct(graph, node) && other) return { context: node, value: other };
     const next = between.has(node.op) ? node.outputs[0] : undefined;
-    const found = next && productAfter(graph, next, steps + 1);
+    const found = next && productAfter(graph, next, steps + 1, seen);
     if (found) return found;
   }
   return undefined;
@@ -176,12 +191,8 @@ function operandsOf(node: Node): readonly (Value | undefined)[] {
 const operandIndex = (node: Node, i: number): number => quantizedForm(node)?.operands[i]?.value ?? i;
 
 /** Neither a constant nor a moved constant (a tied weight is used through a Transpose). */
-function isComputed(graph: Graph, value: Value): boolean {
-  if (constantBehind(graph, value)) return false;
-  const producer = graph.producer(value);
-  const source = producer && isRearranging(producer) ? producer.inputs[0] : undefined;
-  return source ? isComputed(graph, source) : true;
-}
+const isComputed = (graph: Graph, value: Value): boolean =>
+  fixedData(graph, sourceOf(graph, value)) === undefined;
 
 function describe(
   coupling: Coupling,
@@ -312,11 +323,17 @@ function weightsBehind(graph: Graph, value: Value): ReadonlySet<string> {
   return found;
 }
 
-/** The constant behind a moved one. */
+/** What a value is before it is moved, quantized or dequantized. */
 function sourceOf(graph: Graph, value: Value): Value {
-  const producer = graph.producer(value);
-  const source = producer && isRearranging(producer) ? producer.inputs[0] : undefined;
-  return source ? sourceOf(graph, source) : value;
+  let at = value;
+  for (;;) {
+    const producer = graph.producer(at);
+    const source = producer?.inputs[0];
+    const moves =
+      producer && (isRearranging(producer) || isQuantizeLinear(producer) || isDequantizeLinear(producer));
+    if (!moves || !source) return at;
+    at = source;
+  }
 }
 
 /** `/encoder/layer.0/attention/self` of `/encoder/layer.0/attention/self/MatMul` and `…/Softmax`. */
@@ -325,11 +342,4 @@ function commonName(names: readonly string[]): string | undefined {
   const length = first.findIndex((part, i) => others.some((other) => other[i] !== part));
   const common = first.slice(0, length < 0 ? first.length : length).join("/");
   return common === "" ? undefined : common;
-}
-
-function unique(stem: string, taken: Set<string>): string {
-  let name = stem;
-  for (let i = 2; taken.has(name); i++) name = `${stem}.${i}`;
-  taken.add(name);
-  return name;
 }

@@ -150,3 +150,23 @@ test("a symbolic size that doubles with every node counts as unknown in the end"
   const { types } = inferShapes(net.output(whole));
   expect(types.get(whole)?.shape).toEqual([undefined, 3]);
 });
+
+test("thousands of layers of one name get names of their own, in time that grows with their number", () => {
+  const net = new GraphBuilder();
+  const x = net.input("x", ["batch", 2]);
+  for (let i = 0; i < 2000; i++) {
+    net.output(net.op("MatMul", [x, net.weight(`w${i}`, [2, 2])], {}, "same"));
+  }
+  const names = findSites(net.graph).map(({ name }) => name);
+  expect(names.slice(0, 4)).toEqual(["same.inputs", "same.neurons", "same.inputs.2", "same.neurons.2"]);
+  expect(new Set(names).size).toBe(4000);
+});
+
+test("a result that is called as caches are, but has no heads, keeps its shape", () => {
+  const net = new GraphBuilder();
+  const score = net.gemm("fc", net.input("x", ["batch", 3]), [3, 4]);
+  net.graph.rename(score, "present");
+  expect(findSites(net.output(score)).map(brief)).toContain(
+    'fc.neurons: fc/kernel[1] 4 × 1 "present" is an output of the model',
+  );
+});

@@ -24,6 +24,7 @@ import { realTensor } from "../quantization/real-tensor.ts";
 import { addLayerSites } from "./layer-sites.ts";
 import { constantBehind, quantizedLayer, type QuantizedLayer } from "../quantization/quantized-layer.ts";
 import type { CoupledSlice, ResidualBranch, Site, SiteKind } from "./site.ts";
+import { uniqueName } from "./unique-name.ts";
 
 /** What all sites of one model share. */
 interface Survey {
@@ -35,6 +36,8 @@ interface Survey {
   readonly attention: ReadonlyMap<Space, HeadSpace>;
   readonly channels: Map<Space, number>;
   readonly sites: Map<string, Site>;
+  /** See `uniqueName`. */
+  readonly nextNames: Map<string, number>;
 }
 
 /** A leaf of an attention layer. */
@@ -77,6 +80,7 @@ export function findSites(graph: Graph): Site[] {
     fingerprint: fingerprintOfNormal(coupling.graph),
     channels: new Map(),
     sites: new Map(),
+    nextNames: new Map(),
   };
   const seen = new Set<string>();
   for (const node of coupling.nodes) {
@@ -268,9 +272,7 @@ function addSite(
   layer: string = nodeName(node),
 ): void {
   const { sites, fingerprint } = survey;
-  const stem = `${layer}.${kind}`;
-  let name = stem;
-  for (let i = 2; sites.has(name); i++) name = `${stem}.${i}`;
+  const name = uniqueName(`${layer}.${kind}`, sites, survey.nextNames);
   const tensor: Tensor = weight.data!;
   const { graph } = survey.coupling;
   const axisSize = tensor.shape[axis]!;
