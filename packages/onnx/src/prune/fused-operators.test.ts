@@ -207,7 +207,7 @@ describe("packed projections", () => {
     const planned = { "qkv/kernel": [1, gone, 4], "qkv/bias": [0, gone, 4] } as const;
     const { report } = await pruneAndProve(plain, planOf(plain, planned));
     expect(report.keptBack).toEqual([]);
-    expect(report.removed[0]).toMatchObject({ kept: 3 });
+    expect(report.removed[0]).toMatchObject({ groups: 2, kept: 1 });
     const kept = await pruneAndProve(cached, planOf(cached, planned), { dims: { past_time: 2 } });
     expect(kept.report.keptBack[0]!.reason).toMatch(/MatMul "output" still reads it/);
     expect(shapeOf(kept.pruned, "qkv/kernel")).toEqual([6, 24]);
