@@ -439,3 +439,13 @@ test("masking copies a weight whose content is a Buffer", () => {
   expect([...weight.data.bytes]).toEqual(before);
   expect([...masked.value("a/kernel")!.data!.bytes]).not.toEqual(before);
 });
+
+test("a mean over channels that is an output of the model keeps its name and what it is", async () => {
+  const net = new GraphBuilder();
+  const hidden = net.op("Relu", [net.gemm("fc", net.input("x", ["batch", 4]), [4, 6])]);
+  const mean = net.op("ReduceMean", [hidden], { axes: ints([1]), keepdims: int(0) }, "mean");
+  const graph = net.output(mean);
+  const { graph: pruned } = await pruneAndProve(graph, planFrom(findSites(graph), { sparsity: 0.5 }));
+  expect(pruned.outputs.map(({ name }) => name)).toEqual(graph.outputs.map(({ name }) => name));
+  expect(shapeOf(pruned, "fc/kernel")).toEqual([4, 3]);
+});
