@@ -30,18 +30,17 @@ export function runtimeFor(...sizes: readonly number[]): { readonly runtime?: "w
 /**
  * Refuses two models that cannot run on the same inputs; an open dimension fits any size.
  *
- * @throws DgateError `SHAPE` naming both files and their inputs
+ * @throws DgateError `SHAPE` naming both files and the inputs that differ
  */
 export function checkSameInputs(command: string, first: ModelFile, second: ModelFile): void {
   const [left, right] = [first.graph.requiredInputs, second.graph.requiredInputs];
-  const fits = (input: Value): boolean => {
-    const other = right.find(({ name }) => name === input.name);
-    return other !== undefined && sameType(input, other);
-  };
-  if (left.length === right.length && left.every(fits)) return;
+  const without = (values: readonly Value[], others: readonly Value[]): Value[] =>
+    values.filter((value) => !others.some((other) => other.name === value.name && sameType(value, other)));
+  const [ours, theirs] = [without(left, right), without(right, left)];
+  if (ours.length + theirs.length === 0) return;
   throw new DgateError(
     "SHAPE",
-    `${command}: ${first.path} takes ${inputsOf(left)}, but ${second.path} takes ${inputsOf(right)}; give models with the same inputs.`,
+    `${command}: ${first.path} takes ${inputsOf(ours)}, but ${second.path} takes ${inputsOf(theirs)}; give models with the same inputs.`,
   );
 }
 
@@ -77,10 +76,12 @@ function sameType({ type: a }: Value, { type: b }: Value): boolean {
   );
 }
 
-const inputsOf = (values: readonly Value[]): string =>
-  values
-    .map(({ name, type }) => {
-      const shape = type?.shape ? ` [${type.shape.map((dim) => dim ?? "?").join(", ")}]` : "";
-      return `"${name}" ${type?.dtype ?? "of unknown type"}${shape}`;
-    })
-    .join(", ") || "no inputs";
+/** The inputs for a message: the first of them, and how many more there are. */
+const inputsOf = (values: readonly Value[]): string => {
+  const named = values.slice(0, 2).map(({ name, type }) => {
+    const shape = type?.shape ? ` [${type.shape.map((dim) => dim ?? "?").join(", ")}]` : "";
+    return `"${name}" ${type?.dtype ?? "of unknown type"}${shape}`;
+  });
+  const more = values.length > 2 ? ` and ${values.length - 2} more` : "";
+  return `${named.join(", ") || "no other"}${more}`;
+};
