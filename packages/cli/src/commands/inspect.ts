@@ -64,7 +64,7 @@ async function inspect(path: string, dims: Readonly<Record<string, number>>): Pr
 }
 
 function describe(document: InspectDocument): string {
-  const { path, parameters, macs, assumed, bytes, operators, sites } = document;
+  const { path, parameters, macs, assumed, bytes, operators, sites, attention } = document;
   const byCount = Object.entries(operators).sort(([, a], [, b]) => b - a);
   const rows = sites.map(({ name, kind, groups, reason }) => [name, kind, groups, reason ?? "yes"]);
   const note = assumed.length > 0 ? ` (${assumed.map((name) => `${name} = 1`).join(", ")})` : "";
@@ -73,5 +73,11 @@ function describe(document: InspectDocument): string {
     `operators: ${byCount.map(([op, count]) => `${count} ${op}`).join(", ")}`,
     "",
     sites.length > 0 ? formatTable(["site", "kind", "groups", "prunable"], rows) : "no sites",
+    ...(attention.length > 0 ? ["", describeAttention(attention)] : []),
   ].join("\n");
+}
+
+function describeAttention(layers: readonly AttentionLayer[]): string {
+  const rows = layers.map(({ name, heads, kvHeads, headDim }) => [name, heads, kvHeads, headDim]);
+  return formatTable(["attention", "heads", "KV heads", "head dim"], rows);
 }
