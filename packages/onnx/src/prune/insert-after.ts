@@ -3,7 +3,7 @@ import type { Value } from "../graph/graph.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 
 /** An operator of two operands that is put after a value. */
-export interface Insertion {
+interface Insertion {
   readonly op: "Add" | "Mul";
   /** Of the new node. */
   readonly name: string;
