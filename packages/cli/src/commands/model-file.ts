@@ -34,8 +34,6 @@ export function runtimeFor(...sizes: readonly number[]): { readonly runtime?: "w
  */
 export function checkSameInputs(command: string, first: ModelFile, second: ModelFile): void {
   const [left, right] = [first.graph.requiredInputs, second.graph.requiredInputs];
-  const without = (values: readonly Value[], others: readonly Value[]): Value[] =>
-    values.filter((value) => !others.some((other) => other.name === value.name && sameType(value, other)));
   const [ours, theirs] = [without(left, right), without(right, left)];
   if (ours.length + theirs.length === 0) return;
   throw new DgateError(
@@ -62,6 +60,10 @@ export function checkDims({ path, graph }: ModelFile, dims: Readonly<Record<stri
     `${path}: --dim ${wrong}=${dims[wrong]}: no input has a dimension "${wrong}"; the open ones are ${[...known].join(", ") || "none"}.`,
   );
 }
+
+/** The values that have no equal among others. */
+const without = (values: readonly Value[], others: readonly Value[]): Value[] =>
+  values.filter((value) => !others.some((other) => other.name === value.name && sameType(value, other)));
 
 const open = (dim: unknown): boolean => typeof dim !== "number";
 
