@@ -31,7 +31,7 @@ export function runtimeFor(...sizes: readonly number[]): { readonly runtime?: "w
  * Refuses two models that cannot run on the same inputs; an open dimension fits any size, and with `caches` the key–value
  * caches of a decoder may have other heads.
  *
- * @throws DgateError `SHAPE` naming both files and their inputs
+ * @throws DgateError `SHAPE` naming both files and the inputs that differ
  */
 export function checkSameInputs(
   command: string,
@@ -40,14 +40,11 @@ export function checkSameInputs(
   { caches = false }: { readonly caches?: boolean } = {},
 ): void {
   const [left, right] = [first.graph.requiredInputs, second.graph.requiredInputs];
-  const fits = (input: Value): boolean => {
-    const other = right.find(({ name }) => name === input.name);
-    return other !== undefined && sameType(input, other, caches && /^past/.test(input.name));
-  };
-  if (left.length === right.length && left.every(fits)) return;
+  const [ours, theirs] = [without(left, right, caches), without(right, left, caches)];
+  if (ours.length + theirs.length === 0) return;
   throw new DgateError(
     "SHAPE",
-    `${command}: ${first.path} takes ${inputsOf(left)}, but ${second.path} takes ${inputsOf(right)}; give models with the same inputs.`,
+    `${command}: ${first.path} takes ${inputsOf(ours)}, but ${second.path} takes ${inputsOf(theirs)}; give models with the same inputs.`,
   );
 }
 
@@ -70,6 +67,13 @@ export function checkDims({ path, graph }: ModelFile, dims: Readonly<Record<stri
   );
 }
 
+/** The values that have no equal among others. */
+const without = (values: readonly Value[], others: readonly Value[], caches: boolean): Value[] =>
+  values.filter((value) => {
+    const anySize = caches && /^past/.test(value.name);
+    return !others.some((other) => other.name === value.name && sameType(value, other, anySize));
+  });
+
 const open = (dim: unknown): boolean => typeof dim !== "number";
 
 function sameType({ type: a }: Value, { type: b }: Value, anySize: boolean): boolean {
@@ -84,10 +88,12 @@ function sameType({ type: a }: Value, { type: b }: Value, anySize: boolean): boo
   );
 }
 
-const inputsOf = (values: readonly Value[]): string =>
-  values
-    .map(({ name, type }) => {
-      const shape = type?.shape ? ` [${type.shape.map((dim) => dim ?? "?").join(", ")}]` : "";
-      return `"${name}" ${type?.dtype ?? "of unknown type"}${shape}`;
-    })
-    .join(", ") || "no inputs";
+/** The inputs for a message: the first of them, and how many more there are. */
+const inputsOf = (values: readonly Value[]): string => {
+  const named = values.slice(0, 2).map(({ name, type }) => {
+    const shape = type?.shape ? ` [${type.shape.map((dim) => dim ?? "?").join(", ")}]` : "";
+    return `"${name}" ${type?.dtype ?? "of unknown type"}${shape}`;
+  });
+  const more = values.length > 2 ? ` and ${values.length - 2} more` : "";
+  return `${named.join(", ") || "no other"}${more}`;
+};

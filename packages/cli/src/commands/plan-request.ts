@@ -74,10 +74,20 @@ export function addPlanOptions(command: Command): Command {
     .option("--seed <n>", "of --criterion random and of the inputs of the proof", wholeNumber(0), 1);
 }
 
+/** Options that shape a plan, which a plan file is already. */
+const shaping = {
+  sites: "--sites",
+  align: "--align",
+  minimum: "--minimum",
+  maxSparsity: "--max-sparsity",
+  global: "--global or --no-global",
+  normalise: "--normalise",
+} as const;
+
 /**
  * What the options aim at: one of ratio, budgets and plan file.
  *
- * @throws DgateError `OPTION` for none or several
+ * @throws DgateError `OPTION` for none or several, and for a plan file with options that it leaves nothing to
  */
 export function targetOf(flags: PlanFlags): Readonly<Record<string, number | string>> {
   const given = targets.filter((name) => flags[name] !== undefined);
@@ -86,6 +96,10 @@ export function targetOf(flags: PlanFlags): Readonly<Record<string, number | str
       "OPTION",
       "prune: give one of --sparsity, --keep and --plan, or a budget (--macs, --parameters, --bytes).",
     );
+  }
+  const idle = Object.entries(shaping).find(([name]) => flags[name as keyof typeof shaping] !== undefined); // a key of it
+  if (flags.plan !== undefined && idle) {
+    throw new DgateError("OPTION", `prune: --plan ${flags.plan} says what stays; leave out ${idle[1]}.`);
   }
   return Object.fromEntries(given.map((name) => [name, flags[name]!]));
 }

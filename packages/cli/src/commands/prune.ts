@@ -1,4 +1,4 @@
-import { basename, dirname } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { DgateError, formatTable, printPlan } from "@dgate/core";
 import { foldGates, mask, type ModelSize, prune, readGates, verify } from "@dgate/onnx";
 import { externalDataPath, writeModelFile } from "@dgate/onnx/node";
@@ -50,11 +50,41 @@ export function addPrune(program: Command, context: Context): void {
 type PruneDocument = Awaited<ReturnType<typeof pruneFile>>;
 
 async function pruneFile(path: string, flags: PruneFlags, context: Context) {
-  const { out, writePlan, seed, force, dim: dims = {} } = flags;
-  const { signal } = context;
   const target = targetOf(flags);
-  for (const file of [out, externalDataPath(out), writePlan])
-    if (file) await prepareOutputs(dirname(file), [basename(file)], force);
+  const removeFolders = await claimOutputs(flags);
+  try {
+    return { ...(await pruneInto(path, flags, context)), target };
+  } catch (error) {
+    await removeFolders();
+    throw error;
+  }
+}
+
+/** Makes sure that the outputs can be written. Gives what removes the folders that it made. */
+async function claimOutputs({ out, writePlan, force }: PruneFlags): Promise<() => Promise<void>> {
+  const outputs = [out, externalDataPath(out), ...(writePlan === undefined ? [] : [writePlan])];
+  if (new Set(outputs.map((file) => resolve(file))).size < outputs.length) {
+    throw new DgateError(
+      "OPTION",
+      `prune: --write-plan ${writePlan} is a file of the pruned model; give the plan a name of its own.`,
+    );
+  }
+  const made: (() => Promise<void>)[] = [];
+  const removeFolders = async (): Promise<void> => {
+    for (const remove of made.toReversed()) await remove();
+  };
+  try {
+    for (const file of outputs) made.push(await prepareOutputs(dirname(file), [basename(file)], force));
+  } catch (error) {
+    await removeFolders();
+    throw error;
+  }
+  return removeFolders;
+}
+
+async function pruneInto(path: string, flags: PruneFlags, context: Context) {
+  const { out, writePlan, seed, dim: dims = {} } = flags;
+  const { signal } = context;
   const file = await openModel(path);
   const { sizeBytes } = file;
   checkDims(file, dims);
@@ -90,7 +120,6 @@ async function pruneFile(path: string, flags: PruneFlags, context: Context) {
   return {
     before: { ...report.before, bytes: sizeBytes },
     after: { ...report.after, ...recovered?.size, bytes: written.sizeBytes },
-    target,
     reached: fractions(report.before, { ...report.after, ...recovered?.size }),
     removed: report.removed,
     keptBack: report.keptBack,

@@ -11,6 +11,7 @@ import { packRows, unpackRows } from "../quantization/quantization.ts";
 import { frontAxis, intsAttribute } from "../ops/attributes.ts";
 import { emitSizes } from "./emit-sizes.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
+import { insertAfter } from "./insert-after.ts";
 
 /** How a model input or output changed. */
 export interface PortCut {
@@ -47,20 +48,15 @@ export function cut(coupling: Coupling, removal: Removal, mode: InputMode): Bord
 }
 
 /** The mean over n channels of which n′ are left, the others being zero, is n′/n times the mean over those. */
-function rescaleMean(
-  { graph, inference }: Coupling,
-  { node, space, mean }: Reduction,
-  removal: Removal,
-): void {
+function rescaleMean(coupling: Coupling, { node, space, mean }: Reduction, removal: Removal): void {
+  const { graph, inference } = coupling;
   const size = cutSize(space, removal);
   const output = node.outputs[0];
   if (!mean || !output || size === undefined || size === space.size) return;
   const { dtype } = inference.types.get(output)!;
   const name = `${nodeName(node)}.rescale`;
   const factor = graph.addInitializer(graph.freshName(name), tensorOf(dtype, [], [size / space.size!]));
-  const scaled = graph.addValue(graph.freshName(`${output.name}_rescaled`), output.type);
-  graph.replaceUses(output, scaled);
-  graph.addNode({ op: "Mul", name: freshNodeName(graph, name), inputs: [output, factor], outputs: [scaled] });
+  insertAfter(coupling, output, { op: "Mul", name, before: "unscaled" }, factor);
 }
 
 function cutConstant(coupling: Coupling, value: Value, removal: Removal): void {

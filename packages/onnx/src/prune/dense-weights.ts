@@ -1,6 +1,7 @@
 import { describeNode, type Node, type Value } from "../graph/graph.ts";
 import { floatAttribute, intAttribute } from "../ops/attributes.ts";
 import { isPadded, windowOf } from "../ops/window.ts";
+import { whyNoBias } from "./layer-bias.ts";
 import { packedWeights } from "./packed-weights.ts";
 import { quantizedData } from "./quantized-data.ts";
 import type { SliceContext } from "./slice-context.ts";
@@ -21,7 +22,7 @@ export interface DenseWeights {
   readonly total: (k: number, j: number) => number;
   /** Whether any weight from k to j is not zero. */
   readonly connected: (k: number, j: number) => boolean;
-  /** Why a constant channel other than zero does not add the same to every position, if it does not. */
+  /** Why a constant channel other than zero does not add the same to every position, or has no bias to go to, if so. */
   readonly uneven: string | undefined;
   /** Whether the layer computes with rounded numbers, so that only zeros are followed. */
   readonly rounds?: true;
@@ -31,7 +32,8 @@ export interface DenseWeights {
 export function denseWeights(context: SliceContext): DenseWeights | undefined {
   const weights = floatWeights(context);
   const uneven = weights && quantizedData(context);
-  return weights && uneven !== undefined ? { ...weights, uneven, rounds: true } : weights;
+  if (!weights || uneven !== undefined) return weights && { ...weights, uneven, rounds: true };
+  return { ...weights, uneven: weights.uneven ?? whyNoBias(context, weights.outputs) };
 }
 
 function floatWeights(context: SliceContext): DenseWeights | undefined {

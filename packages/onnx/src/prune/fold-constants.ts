@@ -1,14 +1,14 @@
 import { type Coupling, keptIndices, nodeName, type Removal } from "../coupling/analyse.ts";
 import type { Contraction } from "../coupling/axis-context.ts";
-import type { Space } from "../coupling/space.ts";
+import { Space } from "../coupling/space.ts";
 import { float } from "../graph/attribute.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { DataType } from "../graph/tensor.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { floatAttribute } from "../ops/attributes.ts";
-import { biasInput, biasOf, isGemm } from "./contraction-constants.ts";
 import { type DenseWeights, denseWeights, outputsOf, outputValue } from "./dense-weights.ts";
-import { freshNodeName } from "./fresh-node-name.ts";
+import { insertAfter } from "./insert-after.ts";
+import { biasInput, biasOf, isGemm } from "./layer-bias.ts";
 import { dataChannels } from "./sink.ts";
 import { fixedData } from "../graph/fixed-data.ts";
 import { SliceContext, type SliceSource } from "./slice-context.ts";
@@ -50,8 +50,8 @@ export function plannedFolds(constants: SliceSource, removal: Removal): Fold[] {
   });
 }
 
-function foldOf(constants: SliceSource, node: Node, { weights, sums }: Delta): Fold {
-  const { axesOf, graph, inference } = constants.coupling;
+function foldOf(constants: SliceSource, node: Node, { weights }: Delta): Fold {
+  const { axesOf, inference } = constants.coupling;
   const output = node.outputs[0]!;
   const space = axesOf(outputValue(node, weights)!)![weights.outputAxis]!;
   if (ownBias(constants, node, weights)) {
@@ -59,8 +59,8 @@ function foldOf(constants: SliceSource, node: Node, { weights, sums }: Delta): F
     return { node, taker: { node, input: 2 }, dtype, space };
   }
   const { dtype } = inference.types.get(output)!;
-  const following = followingBias(graph, output, sums.length);
-  return { node, taker: following && { node: following.add, input: following.index }, dtype, space };
+  const following = followingBias(constants.coupling, output, weights);
+  return { node, taker: following && { node: following.node, input: following.index }, dtype, space };
 }
 
 interface Delta {
@@ -99,12 +99,13 @@ function ownBias(constants: SliceSource, node: Node, { outputs }: DenseWeights):
   return biasInput(node) === 2 ? biasOf(new SliceContext(node, constants), outputs) : undefined;
 }
 
-function addToBias(constants: SliceSource, node: Node, { weights, sums }: Delta): void {
+function addToBias(constants: SliceSource, node: Node, delta: Delta): void {
+  const { weights, sums } = delta;
   const { coupling } = constants;
   const space = coupling.axesOf(outputValue(node, weights)!)![weights.outputAxis]!;
   const dtype = coupling.inference.types.get(node.inputs[1]!)!.dtype;
   const bias = ownBias(constants, node, weights);
-  if (!bias) return addAfter(coupling, node, sums, space);
+  if (!bias) return addAfter(coupling, node, delta, space);
   const folded = tensorOf(
     dtype,
     [sums.length],
@@ -130,37 +131,47 @@ function biasName(graph: Graph, node: Node): string {
 }
 
 /** Adds to the bias Add that follows, or puts one there. */
-function addAfter(coupling: Coupling, node: Node, sums: Float64Array, space: Space): void {
+function addAfter(coupling: Coupling, node: Node, { weights, sums }: Delta, space: Space): void {
   const { graph, inference } = coupling;
   const output = node.outputs[0]!;
   const { dtype } = inference.types.get(output)!;
-  const following = followingBias(graph, output, sums.length);
-  if (following) {
-    const { add, index, data } = following;
-    const old = readNumbers(data);
-    const folded = tensorOf(
-      dtype,
-      [sums.length],
-      sums.map((sum, j) => sum + old[old.length === 1 ? 0 : j]!),
+  const following = followingBias(coupling, output, weights);
+  const behind = axesBehind(coupling, output, weights);
+  const add = (name: string, numbers: Float64Array): Value => {
+    const shape = [numbers.length, ...behind.map(() => 1)];
+    const value = graph.addInitializer(graph.freshName(name), tensorOf(dtype, shape, numbers));
+    coupling.assign(value, [space, ...behind]);
+    return value;
+  };
+  if (!following) {
+    const bias = add(`${nodeName(node)}.bias`, sums);
+    insertAfter(
+      coupling,
+      output,
+      { op: "Add", name: `${nodeName(node)}.add_bias`, before: "unbiased" },
+      bias,
     );
-    const before = add.inputs[index]!;
-    const { name } = before;
-    graph.setInput(add, index, undefined);
-    if (graph.uses(before).length === 0) graph.removeInitializer(before);
-    const value = graph.addInitializer(graph.freshName(name), folded);
-    coupling.assign(value, [space]);
-    return graph.setInput(add, index, value);
+    return;
   }
-  const value = graph.addInitializer(
-    graph.freshName(`${nodeName(node)}.bias`),
-    tensorOf(dtype, [sums.length], sums),
-  );
-  coupling.assign(value, [space]);
-  insertAdd(coupling, node, value);
+  const { node: taker, index, data } = following;
+  const old = readNumbers(data);
+  const before = taker.inputs[index]!;
+  const { name } = before;
+  graph.setInput(taker, index, undefined);
+  if (graph.uses(before).length === 0) graph.removeInitializer(before);
+  const folded = sums.map((sum, j) => sum + old[old.length === 1 ? 0 : j]!);
+  graph.setInput(taker, index, add(name, folded));
 }
 
-/** `Add(y, constant)` as the only reader of `y`. */
-function followingBias(graph: Graph, output: Value, size: number) {
+/** Axes of size one for those that a layer's output has behind its channels: the positions of a Conv. */
+function axesBehind({ inference }: Coupling, output: Value, { outputAxis }: DenseWeights): Space[] {
+  const rank = inference.types.get(output)?.shape?.length ?? outputAxis + 1;
+  return Array.from({ length: Math.max(0, rank - 1 - outputAxis) }, () => new Space(1));
+}
+
+/** `Add(y, constant)` as the only reader of `y`, with one number per channel or one for all. */
+function followingBias(coupling: Coupling, output: Value, weights: DenseWeights) {
+  const { graph } = coupling;
   const [use, second] = graph.uses(output);
   const add = use?.node;
   if (!add || second || add.op !== "Add" || add.domain !== "" || use.index < 0) return undefined;
@@ -168,25 +179,8 @@ function followingBias(graph: Graph, output: Value, size: number) {
   const bias = add.inputs[index];
   const data = bias && fixedData(graph, bias);
   const length = data?.shape.reduce((a, b) => a * b, 1);
-  const fits = data && (length === 1 || (length === size && data.shape.at(-1) === size));
-  return fits ? { add, index, data } : undefined;
-}
-
-/** `y = node(…)` becomes `y = Add(node(…), bias)`; the name `y` stays with the sum, which may be a model output. */
-function insertAdd(coupling: Coupling, node: Node, bias: Value): void {
-  const { graph } = coupling;
-  const output = node.outputs[0]!;
-  const { name } = output;
-  const axes = coupling.axesOf(output);
-  const sum = graph.addValue(graph.freshName(`${name}_biased`), output.type);
-  graph.replaceUses(output, sum);
-  graph.addNode({
-    op: "Add",
-    name: freshNodeName(graph, `${nodeName(node)}.add_bias`),
-    inputs: [output, bias],
-    outputs: [sum],
-  });
-  graph.rename(output, graph.freshName(`${name}_unbiased`));
-  graph.rename(sum, name);
-  if (axes) coupling.assign(sum, axes);
+  const channels = -1 - axesBehind(coupling, output, weights).length;
+  const fits =
+    data && (length === 1 || (length === weights.outputs && data.shape.at(channels) === weights.outputs));
+  return fits ? { node: add, index, data } : undefined;
 }

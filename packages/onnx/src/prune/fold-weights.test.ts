@@ -70,3 +70,10 @@ test("a weight that others read too, and one that a caller can change, are left 
   const y = gated.output(gated.op("MatMul", [gated.input("x", ["batch", 6]), w]));
   expect(normalise(y).nodes("Mul")).toHaveLength(1);
 });
+
+test("an outer product of constants is left to the runtime: it would be larger than the model", () => {
+  const net = new GraphBuilder();
+  const product = net.op("Mul", [net.weight("column", [20_000, 1]), net.weight("row", [1, 20_000])]);
+  const graph = net.output(net.op("MatMul", [net.input("x", ["batch", 20_000]), product]));
+  expect(normalise(graph).nodes("Mul")).toHaveLength(1);
+});

@@ -37,7 +37,8 @@ const reductions: Readonly<Record<string, Reduction>> = {
 /**
  * Computes weights that a model computes from constants alone (a scaled weight, `g·v/‖v‖` of weight normalisation), so that they
  * are weights like others. In float64, rounded after every operator as the runtime rounds; the sums of a norm may differ from
- * the runtime's in the last bit. A constant that has other uses is left as it is.
+ * the runtime's in the last bit. A constant that has other uses is left as it is, and so is a result that is larger than what it
+ * is computed from.
  *
  * @param data the content of a value that no caller can change
  * @param replace puts a constant in the place of a node's output; whether it could
@@ -57,7 +58,7 @@ export function foldWeights(
     const tensors = inputs.map((value) => data(value));
     const shape = inference.types.get(node.outputs[0]!)?.shape;
     const known = tensors.every((tensor) => tensor !== undefined) && isFloat(tensors[0]!);
-    if (!known || !shape?.every((dim) => typeof dim === "number")) continue;
+    if (!known || !shape?.every((dim) => typeof dim === "number") || grows(tensors, shape)) continue;
     const view = new NodeView(graph, node, inference);
     const numbers = applyTo(node, () => compute(view, tensors, shape));
     if (!numbers || !replace(node, tensorOf(tensors[0]!.dtype, shape, numbers))) continue;
@@ -67,6 +68,10 @@ export function foldWeights(
   }
   return edits;
 }
+
+/** Whether a result is larger than all that it is computed from: an outer product would take more room than the model. */
+const grows = (inputs: readonly Tensor[], shape: readonly number[]): boolean =>
+  elementCount(shape) > Math.max(...inputs.map((input) => elementCount(input.shape)));
 
 /** Nodes that compute from constants which nobody else reads, in topological order. */
 function computations(graph: Graph, data: (value: Value) => Tensor | undefined): ReadonlySet<Node> {

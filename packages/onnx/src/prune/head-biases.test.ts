@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import { GraphBuilder } from "../../test/graph-builder.ts";
+import { int } from "../graph/attribute.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
 import { mask } from "./mask.ts";
-import { normalise } from "./normalise.ts";
+import { denormalise, normalise } from "./normalise.ts";
 import { planFrom } from "./plan-from.ts";
 import { prune } from "./prune.ts";
 
@@ -61,4 +62,13 @@ test("what the analysis inserts is gone where nothing was cut", () => {
   const { graph: small } = prune(graph, planFrom(sites, { kept: { "first.heads": [0, 1, 2] } }));
   expect(small.nodes("Gather").length).toBe(1);
   expect(mask(graph, planFrom(sites, { keep: 0.5 })).nodes("Gather")).toEqual([]);
+});
+
+test("a Gather of the model that has the name of a pick, but another order, stays", () => {
+  const net = new GraphBuilder();
+  const reversed = net.integers("order", [3, 2, 1, 0]);
+  const x = net.input("x", ["batch", 4]);
+  const graph = net.output(net.op("Gather", [x, reversed], { axis: int(1) }, "add.heads_of_bias"));
+  denormalise(graph);
+  expect(graph.nodes("Gather")).toHaveLength(1);
 });

@@ -86,7 +86,8 @@ export function dropHeadPicks(graph: Graph): void {
     const axis = pick.attributes.get("axis");
     if (!source || !indices?.data || axis?.kind !== "int") continue;
     const kept = [...readNumbers(indices.data)];
-    const whole = types.get(source)?.shape?.[axis.value] === kept.length;
+    const whole =
+      types.get(source)?.shape?.[axis.value] === kept.length && kept.every((head, i) => head === i);
     if (!whole && !source.data) continue;
     const replacement = whole
       ? source

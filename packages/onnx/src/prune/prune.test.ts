@@ -190,7 +190,8 @@ describe("coupled channels", () => {
     const dead = [...Array.from({ length: 16 }, (_, i) => i), 20, 21];
     const { graph: pruned, report } = await pruneAndProve(graph, planOf(graph, { "fc/kernel": [0, dead] }));
     expect(shapeOf(pruned, "c1/kernel")).toEqual([4, 1, 3, 3]);
-    expect(report.removed).toEqual([{ site: "fc/kernel", groups: 80, kept: 64 }]);
+    // Counted in channels, which is what can go.
+    expect(report.removed).toEqual([{ site: "fc/kernel", groups: 5, kept: 4 }]);
     expect(report.keptBack[0]).toMatchObject({ groups: [20, 21] });
     expect(report.keptBack[0]!.reason).toMatch(/only go together/);
   });
@@ -437,4 +438,14 @@ test("masking copies a weight whose content is a Buffer", () => {
   const masked = mask(graph, planFrom(findSites(graph), { keep: 0.5 }));
   expect([...weight.data.bytes]).toEqual(before);
   expect([...masked.value("a/kernel")!.data!.bytes]).not.toEqual(before);
+});
+
+test("a mean over channels that is an output of the model keeps its name and what it is", async () => {
+  const net = new GraphBuilder();
+  const hidden = net.op("Relu", [net.gemm("fc", net.input("x", ["batch", 4]), [4, 6])]);
+  const mean = net.op("ReduceMean", [hidden], { axes: ints([1]), keepdims: int(0) }, "mean");
+  const graph = net.output(mean);
+  const { graph: pruned } = await pruneAndProve(graph, planFrom(findSites(graph), { sparsity: 0.5 }));
+  expect(pruned.outputs.map(({ name }) => name)).toEqual(graph.outputs.map(({ name }) => name));
+  expect(shapeOf(pruned, "fc/kernel")).toEqual([4, 3]);
 });
