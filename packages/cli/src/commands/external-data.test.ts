@@ -124,7 +124,7 @@ test("a prune that is stopped, at whatever point, leaves no file", async () => {
   const codes: number[] = [];
   for (const ms of [0, 1, 5, 20, 60]) {
     const signal = ms === 0 ? AbortSignal.abort() : AbortSignal.timeout(ms);
-    const { code } = await dgate(["prune", model, "-o", out, "--keep", "0.5"], signal);
+    const { code } = await dgate(["prune", model, "-o", out, "--keep", "0.5", "--json"], signal);
     // Where it was faster than the signal both files are there.
     const written = code === 0 ? ["out.onnx", "out.onnx_data"] : [];
     expect((await readdir(folder)).sort()).toEqual([...before, ...written].sort());

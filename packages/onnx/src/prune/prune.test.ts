@@ -191,7 +191,7 @@ describe("coupled channels", () => {
     const { graph: pruned, report } = await pruneAndProve(graph, planOf(graph, { "fc/kernel": [0, dead] }));
     expect(shapeOf(pruned, "c1/kernel")).toEqual([4, 1, 3, 3]);
     // Counted in channels, which is what can go.
-    expect(report.removed).toEqual([{ site: "fc/kernel", groups: 5, kept: 4 }]);
+    expect(report.removed).toEqual([{ site: "fc/kernel", groups: 80, kept: 64 }]);
     expect(report.keptBack[0]).toMatchObject({ groups: [20, 21] });
     expect(report.keptBack[0]!.reason).toMatch(/only go together/);
   });
