@@ -70,7 +70,7 @@ export function checkDims({ path, graph }: ModelFile, dims: Readonly<Record<stri
 /** The values that have no equal among others. */
 const without = (values: readonly Value[], others: readonly Value[], caches: boolean): Value[] =>
   values.filter((value) => {
-    const anySize = caches && /^past/.test(value.name);
+    const anySize = caches && value.name.startsWith("past");
     return !others.some((other) => other.name === value.name && sameType(value, other, anySize));
   });
 
