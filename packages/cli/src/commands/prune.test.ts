@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -54,6 +54,14 @@ test.each(["small.onnx", "small.onnx_data"])(
     expect(await readdir(folder)).toEqual(["mlp.onnx"]);
   },
 );
+
+test("the model itself is not overwritten, even with --force", async () => {
+  const before = await readFile(model);
+  const { code, lines } = await prune("-o", model, "--keep", "0.5", "--force");
+  expect(code).toBe(2);
+  expect(lines).toEqual([expect.stringMatching(/--out .* is the model itself/)]);
+  expect(await readFile(model)).toEqual(before);
+});
 
 test("a plan file takes no options that would have shaped it", async () => {
   const plan = join(folder, "plan.json");

@@ -51,7 +51,7 @@ type PruneDocument = Awaited<ReturnType<typeof pruneFile>>;
 
 async function pruneFile(path: string, flags: PruneFlags, context: Context) {
   const target = targetOf(flags);
-  const removeFolders = await claimOutputs(flags);
+  const removeFolders = await claimOutputs(path, flags);
   try {
     return { ...(await pruneInto(path, flags, context)), target };
   } catch (error) {
@@ -61,7 +61,16 @@ async function pruneFile(path: string, flags: PruneFlags, context: Context) {
 }
 
 /** Makes sure that the outputs can be written. Gives what removes the folders that it made. */
-async function claimOutputs({ out, writePlan, force }: PruneFlags): Promise<() => Promise<void>> {
+async function claimOutputs(
+  model: string,
+  { out, writePlan, force }: PruneFlags,
+): Promise<() => Promise<void>> {
+  if (resolve(out) === resolve(model)) {
+    throw new DgateError(
+      "OPTION",
+      `prune: --out ${out} is the model itself; give the pruned model a name of its own, --force or not.`,
+    );
+  }
   const outputs = [out, externalDataPath(out), ...(writePlan === undefined ? [] : [writePlan])];
   if (new Set(outputs.map((file) => resolve(file))).size < outputs.length) {
     throw new DgateError(

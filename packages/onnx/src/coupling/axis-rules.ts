@@ -94,7 +94,9 @@ const reduce: AxisRule = (context) => {
   for (const ref of input) {
     if (!reduced(ref.axis)) context.tie(ref, output[at++]);
     else {
-      const reason = "reduces over this axis";
+      const reason = sums.has(context.node.op)
+        ? "reduces over this axis, and a removed channel would still count"
+        : "reduces over this axis";
       if (sums.has(context.node.op)) context.reduce(ref, context.node.op === "ReduceMean", reason);
       else context.block(ref, reason);
       if (keep) context.touch(output[at++]);

@@ -27,6 +27,12 @@ export interface ReadOptions {
  */
 export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Graph {
   const { name = "model", externalData, maxItems = 2_000_000 } = options;
+  if (!(bytes instanceof Uint8Array)) {
+    throw new DgateError(
+      "FORMAT",
+      `${name}: readModel takes the bytes of a file as a Uint8Array, got ${typeof bytes}; read a path with readModelFile of @dgate/onnx/node.`,
+    );
+  }
   const context = new ReadContext(maxItems, externalData);
   const reader = WireReader.of(bytes, name);
   const opsets = new Map<string, number>();

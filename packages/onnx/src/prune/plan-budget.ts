@@ -231,6 +231,6 @@ function unreachable(whole: ModelSize, least: ModelSize, budgets: Budgets): Dgat
   });
   return new DgateError(
     "OPTION",
-    `plan: ${named.join("; ")}. Ask for more, choose more sites (kinds headDims, layers, inputs), or loosen minimum, maximumSparsity and align.`,
+    `plan: ${named.join("; ")}. Ask for more, choose more sites (of the kinds that are pruned on request: queries, headDims, layers, dimensions, inputs), or loosen what bounds each site (minimum, maximum sparsity, align).`,
   );
 }

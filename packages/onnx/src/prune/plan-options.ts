@@ -112,9 +112,11 @@ export function targetOf(options: PlanOptions): Target {
 
 function checkNumbers(options: PlanOptions): void {
   const { keep, sparsity, minimum = 1, maximumSparsity = 1, align = 1, scope, normalise } = options;
-  const ratio = keep ?? (sparsity === undefined ? 1 : 1 - sparsity);
-  if (!(ratio > 0 && ratio <= 1)) {
-    refuse(`keep must be above 0 and at most 1 (sparsity from 0 to below 1), got keep = ${ratio}`);
+  if (keep !== undefined && !(keep > 0 && keep <= 1)) {
+    refuse(`keep is the fraction that stays, above 0 and at most 1, got ${keep}`);
+  }
+  if (sparsity !== undefined && !(sparsity >= 0 && sparsity < 1)) {
+    refuse(`sparsity is the fraction that goes, from 0 to below 1, got ${sparsity}`);
   }
   for (const name of Object.keys(budgetNames)) {
     const fraction = options[name as BudgetName]; // a key of budgetNames

@@ -418,12 +418,21 @@ describe("plans", () => {
   test("options out of range, unknown sites and sites that cannot be pruned are refused with the reason", () => {
     const sites = findSites(mlp("Relu"));
     expect(() => planFrom(sites, {})).toThrow(/give one of keep, sparsity, kept/);
-    expect(() => planFrom(sites, { sparsity: 1 })).toThrow(/keep must be above 0/);
-    expect(() => planFrom(sites, { keep: Number.NaN })).toThrow(/keep must be above 0/);
+    expect(() => planFrom(sites, { sparsity: 1 })).toThrow(
+      /sparsity is the fraction that goes, from 0 to below 1, got 1/,
+    );
+    expect(() => planFrom(sites, { keep: Number.NaN })).toThrow(
+      /keep is the fraction that stays, above 0 and at most 1, got NaN/,
+    );
     expect(() => planFrom(sites, { keep: 0.5, sites: ["heads"] })).toThrow(
-      /no site is called "heads".*fc1.inputs, fc1.neurons/,
+      /no site is called "heads".*kinds inputs, neurons, with fc1.inputs, fc1.neurons/,
     );
     expect(() => planFrom(sites, { keep: 0.5, sites: ["fc2.neurons"] })).toThrow(/is an output of the model/);
+    // From JavaScript: a kind that is no list, and a graph in the place of its sites.
+    expect(() => planFrom(sites, { keep: 0.5, sites: "heads" as unknown as string[] })).toThrow(
+      /as a list of names/,
+    );
+    expect(() => planFrom(mlp("Relu") as never, { keep: 0.5 })).toThrow(/the list that findSites gives/);
     expect(() => planFrom(sites, { kept: { "fc1.neurons": [0, 8] } })).toThrow(/8 groups \(0 to 7\), not 8/);
   });
 });

@@ -18,13 +18,19 @@ interface Choice {
  * cannot be pruned
  */
 export function chooseSites(sites: readonly Site[], { sites: wanted, kept }: Choice): Site[] {
+  if (!Array.isArray(sites) || (wanted !== undefined && !Array.isArray(wanted))) {
+    throw new DgateError(
+      "OPTION",
+      'plan: takes the list that findSites gives, and `sites` as a list of names or kinds, such as ["heads"].',
+    );
+  }
   const names = wanted ?? (kept && Object.keys(kept));
   for (const name of names ?? []) {
     const matching = sites.filter((site) => site.name === name || site.kind === name);
     if (matching.length === 0) {
       throw new DgateError(
         "NO_MATCH",
-        `plan: no site is called "${name}" or of that kind; there are ${sites.map((site) => site.name).join(", ") || "none"}.`,
+        `plan: no site is called "${name}" or of that kind; there are ${namesOf(sites)}.`,
       );
     }
     const reason = matching.find((site) => site.name === name)?.prunable;
@@ -45,6 +51,18 @@ export function chooseSites(sites: readonly Site[], { sites: wanted, kept }: Cho
     "NO_MATCH",
     `plan: no site ${names?.length ? `of ${names.join(", ")}` : "of the model"} can be pruned. ${reasons.slice(0, 3).join("; ")}`,
   );
+}
+
+/** The kinds of a model's sites, and some names. */
+function namesOf(sites: readonly Site[]): string {
+  if (sites.length === 0) return "none";
+  const kinds = [...new Set(sites.map(({ kind }) => kind))].join(", ");
+  const names = sites.slice(0, 8).map(({ name }) => name);
+  const more =
+    sites.length > names.length
+      ? ` and ${sites.length - names.length} more (see findSites, dgate inspect)`
+      : "";
+  return `the kinds ${kinds}, with ${names.join(", ")}${more}`;
 }
 
 /** The embedding's columns are the width of the whole model: every layer that writes into that stream goes with them. */

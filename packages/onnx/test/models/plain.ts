@@ -117,7 +117,7 @@ export const convNeXt: Family = {
     const reason =
       Number(variant.slice(6)) >= 17
         ? 'LayerNormalization "stem/norm" normalises over this axis: removing a channel changes the statistics'
-        : 'ReduceMean "reducemean" reduces over this axis';
+        : 'ReduceMean "reducemean" reduces over this axis, and a removed channel would still count';
     const inStream = ["stem.filters", "a/dw.filters", "a/down.neurons", "b/dw.filters", "b/down.neurons"];
     return { [reason]: inStream, ...blocked() };
   },
