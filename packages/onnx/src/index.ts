@@ -48,26 +48,26 @@ export { type AttentionLayer, findAttention } from "./sites/attention.ts";
 export { findSites } from "./sites/find-sites.ts";
 export type { CoupledRole, CoupledSlice, Site, SiteKind } from "./sites/site.ts";
 export { fingerprint, mask } from "./prune/mask.ts";
-export { planFrom } from "./prune/plan-from.ts";
-export type { Normalisation, PlanCriterion, PlanOptions } from "./prune/plan-options.ts";
-export { costOfPlan, type PlanCostOptions } from "./prune/plan-cost.ts";
+export { planFrom } from "./plan/plan-from.ts";
+export type { Normalisation, PlanCriterion, PlanOptions } from "./plan/plan-options.ts";
+export { costOfPlan, type PlanCostOptions } from "./plan/plan-cost.ts";
 export {
   type DeadGroupDecision,
   type DeadGroupPlanOptions,
   planDeadGroups,
-} from "./prune/plan-dead-groups.ts";
+} from "./plan/plan-dead-groups.ts";
 export {
   type KeptInput,
   prune,
   type PruneOptions,
   type PruneReport,
 } from "./prune/prune.ts";
-export type { ModelSize } from "./prune/model-size.ts";
+export type { ModelSize } from "./plan/model-size.ts";
 export type { InputMode } from "./prune/cut.ts";
 export type { KeptBack } from "./prune/decide.ts";
 export type { AxisCut } from "./prune/axis-cuts.ts";
-export { inlineFunctions } from "./prune/inline-functions.ts";
-export { normalise } from "./prune/normalise.ts";
+export { inlineFunctions } from "./normal-form/inline-functions.ts";
+export { normalise } from "./normal-form/normalise.ts";
 export { type Pruned, recover, type RecoverOptions } from "./recover/recover.ts";
 export type { Batch, BatchSource } from "./recover/batches.ts";
 export type { SkippedLayer } from "./recover/find-layers.ts";

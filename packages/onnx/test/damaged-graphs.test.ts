@@ -2,7 +2,7 @@ import { DgateError, type RandomGenerator, randomGenerator } from "@dgate/core";
 import { expect, test } from "vitest";
 import { type Attribute, int, ints } from "../src/graph/attribute.ts";
 import type { Graph, Value } from "../src/graph/graph.ts";
-import { planFrom } from "../src/prune/plan-from.ts";
+import { planFrom } from "../src/plan/plan-from.ts";
 import { prune } from "../src/prune/prune.ts";
 import { countCosts } from "../src/sites/count-costs.ts";
 import { findSites } from "../src/sites/find-sites.ts";

@@ -1,5 +1,5 @@
 import { type Graph, int, normalise, type Value } from "@dgate/onnx";
-import { denormalise } from "../src/prune/normalise.ts";
+import { denormalise } from "../src/normal-form/normalise.ts";
 import { GraphBuilder } from "./graph-builder.ts";
 
 /** A small network by name, for tests of gates: each has another way in which channels stand in its weights. */

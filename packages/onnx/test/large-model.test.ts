@@ -18,7 +18,7 @@ import { gatherTensor } from "../src/io/tensor-data.ts";
 import { writeModelFile } from "../src/io/write-file.ts";
 import { modelMessage } from "../src/io/write.ts";
 import { mask } from "../src/prune/mask.ts";
-import { planFrom } from "../src/prune/plan-from.ts";
+import { planFrom } from "../src/plan/plan-from.ts";
 import { prune } from "../src/prune/prune.ts";
 import { findSites } from "../src/sites/find-sites.ts";
 import { verify } from "../src/verify/verify.ts";

@@ -4,7 +4,7 @@ import { float, floats, int, ints, string } from "../graph/attribute.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { mask } from "../prune/mask.ts";
-import { planFrom } from "../prune/plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune } from "../prune/prune.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";

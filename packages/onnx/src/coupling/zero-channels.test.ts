@@ -3,7 +3,7 @@ import { GraphBuilder } from "../../test/graph-builder.ts";
 import { float, int, ints } from "../graph/attribute.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { mask } from "../prune/mask.ts";
-import { planFrom } from "../prune/plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune } from "../prune/prune.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";

@@ -4,7 +4,7 @@ import { stringAttribute } from "../ops/attributes.ts";
 import { mergeDomain } from "../ops/flat.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { fingerprintOfNormal } from "../prune/mask.ts";
-import { denormalise, normalise } from "../prune/normalise.ts";
+import { denormalise, normalise } from "../normal-form/normalise.ts";
 import { chooseSites } from "../sites/choose-sites.ts";
 import type { Site, SiteKind } from "../sites/site.ts";
 import { type EmittedSet, emitGates } from "./emit-gates.ts";

@@ -8,7 +8,7 @@ import type { Graph } from "../graph/graph.ts";
 import { readModel } from "../io/read.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { writeModel } from "../io/write.ts";
-import { planDeadGroups } from "../prune/plan-dead-groups.ts";
+import { planDeadGroups } from "../plan/plan-dead-groups.ts";
 import { prune } from "../prune/prune.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";

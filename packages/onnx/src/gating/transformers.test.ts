@@ -5,7 +5,7 @@ import { patterns } from "../../test/models/patterns.ts";
 import { feedsOf, type TransformerModel } from "../../test/models/transformer-model.ts";
 import type { Graph } from "../graph/graph.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
-import { planDeadGroups } from "../prune/plan-dead-groups.ts";
+import { planDeadGroups } from "../plan/plan-dead-groups.ts";
 import { prune } from "../prune/prune.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";

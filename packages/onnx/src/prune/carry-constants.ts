@@ -1,10 +1,10 @@
 import { indicesOf, occurrences } from "../coupling/analyse.ts";
 import type { Space } from "../coupling/space.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
-import type { DenseWeights } from "./dense-weights.ts";
+import type { DenseWeights } from "../constants/dense-weights.ts";
 import { fixedData } from "../graph/fixed-data.ts";
 import { dataChannels, type Sink } from "./sink.ts";
-import type { SliceConstants, SliceSource } from "./slice-context.ts";
+import type { SliceConstants, SliceSource } from "../constants/slice-context.ts";
 
 /**
  * Where zero padding makes a constant channel add less at the border, no bias can stand for it, but another constant channel

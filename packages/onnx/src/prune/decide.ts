@@ -4,10 +4,10 @@ import type { Contraction } from "../coupling/axis-context.ts";
 import type { Space } from "../coupling/space.ts";
 import { describeNode } from "../graph/graph.ts";
 import { type Carried, chooseCarrier } from "./carry-constants.ts";
-import { type DenseWeights, denseWeights, outputsOf, outputValue } from "./dense-weights.ts";
+import { type DenseWeights, denseWeights, outputsOf, outputValue } from "../constants/dense-weights.ts";
 import { dataChannels, type Sink } from "./sink.ts";
 import { deadIndices } from "./mask.ts";
-import { SliceContext, type SliceSource } from "./slice-context.ts";
+import { SliceContext, type SliceSource } from "../constants/slice-context.ts";
 
 /** Groups of a planned axis that stay although the plan lets them go. */
 export interface KeptBack {

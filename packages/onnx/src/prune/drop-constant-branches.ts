@@ -4,8 +4,8 @@ import type { Inference } from "../infer/view.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { dropSkipBranch } from "./drop-skip-branches.ts";
-import { sliceConstants } from "./slice-constants.ts";
-import type { SliceSource } from "./slice-context.ts";
+import { sliceConstants } from "../constants/slice-constants.ts";
+import type { SliceSource } from "../constants/slice-context.ts";
 
 /** Operators that take a per-channel constant in the place of a whole branch. */
 const joins = new Set(["Add", "Sub", "Mul"]);

@@ -5,7 +5,7 @@ import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { floatAttribute } from "../ops/attributes.ts";
 import { freshNodeName } from "./fresh-node-name.ts";
 import { fixedData } from "../graph/fixed-data.ts";
-import { isNumeric, type SliceConstants, type SliceSource } from "./slice-context.ts";
+import { isNumeric, type SliceConstants, type SliceSource } from "../constants/slice-context.ts";
 
 /** The plain normalisation inside of a fused one, and which of its inputs are the shift and the bias of the sum. */
 const forms: Readonly<

@@ -6,12 +6,12 @@ import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { DataType } from "../graph/tensor.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { floatAttribute } from "../ops/attributes.ts";
-import { type DenseWeights, denseWeights, outputsOf, outputValue } from "./dense-weights.ts";
+import { type DenseWeights, denseWeights, outputsOf, outputValue } from "../constants/dense-weights.ts";
 import { insertAfter } from "./insert-after.ts";
-import { biasInput, biasOf, isGemm } from "./layer-bias.ts";
+import { biasInput, biasOf, isGemm } from "../constants/layer-bias.ts";
 import { dataChannels } from "./sink.ts";
 import { fixedData } from "../graph/fixed-data.ts";
-import { SliceContext, type SliceSource } from "./slice-context.ts";
+import { SliceContext, type SliceSource } from "../constants/slice-context.ts";
 
 /**
  * Adds what removed channels still emit to the biases of the layers that read them:

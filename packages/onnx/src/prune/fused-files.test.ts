@@ -11,7 +11,7 @@ import { tensorOf } from "../io/tensor-data.ts";
 import { findAttention } from "../sites/attention.ts";
 import { findSites } from "../sites/find-sites.ts";
 import type { VerifyOptions } from "../verify/verify.ts";
-import type { PlanOptions } from "./plan-from.ts";
+import type { PlanOptions } from "../plan/plan-from.ts";
 
 interface File {
   readonly file: string;

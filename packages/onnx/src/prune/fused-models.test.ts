@@ -9,7 +9,7 @@ import { countCosts } from "../sites/count-costs.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify, type VerifyOptions } from "../verify/verify.ts";
 import { mask } from "./mask.ts";
-import { planFrom, type PlanOptions } from "./plan-from.ts";
+import { planFrom, type PlanOptions } from "../plan/plan-from.ts";
 import { prune } from "./prune.ts";
 
 /** Prunes and compares with the mask; the mask itself must make a difference. */

@@ -2,7 +2,7 @@ import { DgateError, type PlannedAxis, type PrunePlan, fingerprintOf } from "@dg
 import type { Graph, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { elementBits } from "../io/element-types.ts";
-import { denormalise, normalise } from "./normalise.ts";
+import { denormalise, normalise } from "../normal-form/normalise.ts";
 import { withSlices, zeroQuantized } from "./zero-quantized.ts";
 
 /** Names the architecture of a model: what a plan's fingerprint is compared with. Weights' values do not enter. */

@@ -7,8 +7,8 @@ import { decideRemoval, type KeptBack } from "./decide.ts";
 import { dropConstantBranches } from "./drop-constant-branches.ts";
 import { type FeatureGather, insertFeatureGathers } from "./feature-inputs.ts";
 import { maskInPlace } from "./mask.ts";
-import { sliceConstants } from "./slice-constants.ts";
-import type { SliceSource } from "./slice-context.ts";
+import { sliceConstants } from "../constants/slice-constants.ts";
+import type { SliceSource } from "../constants/slice-context.ts";
 
 /** A masked model with the decision of what can go from it. Nothing is cut yet. */
 export interface Prepared {

@@ -8,7 +8,7 @@ import type { Graph } from "../graph/graph.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
 import { mask } from "./mask.ts";
-import { planFrom } from "./plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune } from "./prune.ts";
 
 const runs = process.env["DGATE_NIGHTLY"] ? 1000 : 60;

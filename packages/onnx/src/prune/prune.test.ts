@@ -7,7 +7,7 @@ import { tensorOf } from "../io/tensor-data.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
 import { fingerprint, mask } from "./mask.ts";
-import { planFrom } from "./plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune, type PruneOptions, type PruneReport } from "./prune.ts";
 
 /** A plan that removes groups of axes, given as `tensor: [axis, dead groups, block size]`. */

@@ -10,8 +10,8 @@ import { removeDeadCode } from "./dead-code.ts";
 import type { KeptBack } from "./decide.ts";
 import { dropFullGathers, type FeatureGather } from "./feature-inputs.ts";
 import { foldRemovedConstants } from "./fold-constants.ts";
-import type { ModelSize } from "./model-size.ts";
-import { denormalise, normalise } from "./normalise.ts";
+import type { ModelSize } from "../plan/model-size.ts";
+import { denormalise, normalise } from "../normal-form/normalise.ts";
 import { prepare } from "./prepare.ts";
 import { type RemovedGroups, removedGroups } from "./removed-groups.ts";
 

@@ -7,7 +7,7 @@ import { findSites } from "../sites/find-sites.ts";
 import type { Site } from "../sites/site.ts";
 import { verify } from "../verify/verify.ts";
 import { mask } from "./mask.ts";
-import { planFrom } from "./plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune } from "./prune.ts";
 
 const networks: Readonly<Record<string, () => Graph>> = {

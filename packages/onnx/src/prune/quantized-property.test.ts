@@ -8,7 +8,7 @@ import { nf4Levels } from "../quantization/bnb4-levels.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
 import { mask } from "./mask.ts";
-import { planFrom } from "./plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune, type PruneReport } from "./prune.ts";
 
 const runs = process.env["DGATE_NIGHTLY"] ? 400 : 25;

@@ -6,7 +6,7 @@ import { readModel } from "../io/read.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
 import { mask } from "./mask.ts";
-import { planFrom } from "./plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune } from "./prune.ts";
 
 /** Models that nobody here wrote, pruned by half; parameters before and after by hand from their layers. */

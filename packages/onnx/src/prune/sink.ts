@@ -1,6 +1,6 @@
 import type { Contraction } from "../coupling/axis-context.ts";
-import type { DenseWeights } from "./dense-weights.ts";
-import type { SliceConstants } from "./slice-context.ts";
+import type { DenseWeights } from "../constants/dense-weights.ts";
+import type { SliceConstants } from "../constants/slice-context.ts";
 
 /** A place where removed channels would be summed up, with what is needed to say whether they may go. */
 export interface Sink {

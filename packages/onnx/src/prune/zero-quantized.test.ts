@@ -19,7 +19,7 @@ import { numbersOf } from "../runtime/run-tensor.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { prove, verify } from "../verify/verify.ts";
 import { fingerprint, mask } from "./mask.ts";
-import { planFrom } from "./plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune } from "./prune.ts";
 
 /** A plan for one axis of one tensor. */

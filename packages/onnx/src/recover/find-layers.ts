@@ -5,7 +5,7 @@ import type { DataType } from "../graph/tensor.ts";
 import { floatAttribute } from "../ops/attributes.ts";
 import type { AxisCut } from "../prune/axis-cuts.ts";
 import { fixedData } from "../graph/fixed-data.ts";
-import { normalise } from "../prune/normalise.ts";
+import { normalise } from "../normal-form/normalise.ts";
 import { type BiasPlace, sizesOf, type WeightedNode, weightAxes } from "./layer-weights.ts";
 import { NormalEquations } from "./normal-equations.ts";
 

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import type { Graph } from "../graph/graph.ts";
 import { readModel } from "../io/read.ts";
 import { writeModel } from "../io/write.ts";
-import { planFrom } from "../prune/plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune } from "../prune/prune.ts";
 import { openRunner } from "../runtime/open-runner.ts";
 import { numbersOf } from "../runtime/run-tensor.ts";

@@ -6,7 +6,7 @@ import { float, int } from "../graph/attribute.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { gatherTensor, readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { writeModel } from "../io/write.ts";
-import { planFrom } from "../prune/plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune } from "../prune/prune.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";

@@ -1,6 +1,6 @@
 import { DgateError } from "@dgate/core";
 import type { Graph } from "../graph/graph.ts";
-import { denormalise, normalise } from "../prune/normalise.ts";
+import { denormalise, normalise } from "../normal-form/normalise.ts";
 import type { PruneReport } from "../prune/prune.ts";
 import type { RunnerOptions } from "../runtime/open-runner.ts";
 import { Batches, type BatchSource, stopIfAborted } from "./batches.ts";

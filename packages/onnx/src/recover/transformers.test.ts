@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { transformerModels } from "../../test/models/models.ts";
 import { patterns } from "../../test/models/patterns.ts";
 import { feedsOf } from "../../test/models/transformer-model.ts";
-import { planFrom } from "../prune/plan-from.ts";
+import { planFrom } from "../plan/plan-from.ts";
 import { prune } from "../prune/prune.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { recover } from "./recover.ts";

@@ -7,7 +7,7 @@ import { stringAttribute } from "../ops/attributes.ts";
 import { isDequantizeLinear, isQuantizeLinear, quantizedForm } from "../ops/quantized-forms.ts";
 import { mergeDomain } from "../ops/flat.ts";
 import { einsumLabels } from "../ops/einsum.ts";
-import { isRearranging, normalise } from "../prune/normalise.ts";
+import { isRearranging, normalise } from "../normal-form/normalise.ts";
 import { analyseCoupling } from "../coupling/analyse.ts";
 import { coupledSlices } from "./coupled-slices.ts";
 import { quantizedLayer } from "../quantization/quantized-layer.ts";

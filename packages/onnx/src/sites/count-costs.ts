@@ -1,5 +1,5 @@
 import { elseBranchOf } from "../ops/flat.ts";
-import { flattenBranches } from "../prune/branches.ts";
+import { flattenBranches } from "../normal-form/branches.ts";
 import { type LayerCost, type ModelCost, modelCost } from "@dgate/core";
 import { nodeName } from "../coupling/analyse.ts";
 import type { Dim, Graph, Node, Value } from "../graph/graph.ts";

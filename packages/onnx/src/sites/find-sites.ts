@@ -15,7 +15,7 @@ import { applyTo } from "../ops/rule-of.ts";
 import { featureAxes, sourceInput } from "../prune/feature-inputs.ts";
 import { fingerprintOfNormal } from "../prune/mask.ts";
 import { fixedData } from "../graph/fixed-data.ts";
-import { normalise } from "../prune/normalise.ts";
+import { normalise } from "../normal-form/normalise.ts";
 import { attentionOf, type FoundAttention } from "./attention.ts";
 import { coupledSlices, einsumOutputAxes, outputAxis } from "./coupled-slices.ts";
 import { groupNorms } from "./group-norms.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { attentionForms } from "../../test/models/fused-forms.ts";
 import { proofOf, sitePlan } from "../../test/prune-and-prove.ts";
 import type { Graph } from "../graph/graph.ts";
-import type { PlanOptions } from "../prune/plan-from.ts";
+import type { PlanOptions } from "../plan/plan-from.ts";
 import type { VerifyOptions } from "../verify/verify.ts";
 import { findAttention } from "./attention.ts";
 import { findSites } from "./find-sites.ts";

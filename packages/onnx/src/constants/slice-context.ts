@@ -8,7 +8,7 @@ import { inputOrder, isDequantizeLinear, quantizedForm, type QuantizedForm } fro
 import { dequantize } from "../quantization/quantization.ts";
 import { operandQuantization, quantizationOf } from "../quantization/quantization-of.ts";
 import { fixedData } from "../graph/fixed-data.ts";
-import { isRearranging, rearranged } from "./normalise.ts";
+import { isRearranging, rearranged } from "../normal-form/normalise.ts";
 import { realSlices } from "./real-slices.ts";
 
 /**

@@ -8,9 +8,9 @@ import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { findSites } from "../sites/find-sites.ts";
 import type { Site } from "../sites/site.ts";
 import { verify } from "../verify/verify.ts";
-import { mask } from "./mask.ts";
+import { mask } from "../prune/mask.ts";
 import { planDeadGroups } from "./plan-dead-groups.ts";
-import { prune } from "./prune.ts";
+import { prune } from "../prune/prune.ts";
 
 /** A dense layer whose neurons have the given norms, and one after it. */
 function layer(norms: readonly number[]): { graph: Graph; sites: Site[] } {

@@ -2,11 +2,11 @@ import type { Coupling, Removal } from "../coupling/analyse.ts";
 import type { SizeUse } from "../coupling/axis-context.ts";
 import type { Node } from "../graph/graph.ts";
 import type { ResidualBranch } from "../sites/site.ts";
-import { cutShape } from "./cut.ts";
+import { cutShape } from "../prune/cut.ts";
 import { type CutSizes, constantShape } from "./cut-sizes.ts";
-import { emittedLists } from "./emit-sizes.ts";
-import type { FeatureGather } from "./feature-inputs.ts";
-import type { Fold } from "./fold-constants.ts";
+import { emittedLists } from "../prune/emit-sizes.ts";
+import type { FeatureGather } from "../prune/feature-inputs.ts";
+import type { Fold } from "../prune/fold-constants.ts";
 import { GraphEdits, type NewConstant } from "./graph-edits.ts";
 
 /** What goes from a model, as far as its cost is concerned. */

@@ -10,7 +10,7 @@ import { byteLengthOf, elementCount } from "../io/element-types.ts";
 import { countCosts, hasMacs, isWeight, nodeMacs, parametersOf } from "../sites/count-costs.ts";
 import { type Cut, editsOf } from "./cut-edits.ts";
 import { CutSizes, constantShape, dimSize } from "./cut-sizes.ts";
-import type { FeatureGather } from "./feature-inputs.ts";
+import type { FeatureGather } from "../prune/feature-inputs.ts";
 import { reachable } from "./graph-edits.ts";
 import type { ModelSize } from "./model-size.ts";
 

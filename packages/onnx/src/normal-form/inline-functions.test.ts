@@ -10,9 +10,9 @@ import { writeModel } from "../io/write.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
 import { inlineFunctions } from "./inline-functions.ts";
-import { mask } from "./mask.ts";
-import { planFrom } from "./plan-from.ts";
-import { prune } from "./prune.ts";
+import { mask } from "../prune/mask.ts";
+import { planFrom } from "../plan/plan-from.ts";
+import { prune } from "../prune/prune.ts";
 
 const opset = (domain: string, version: number): Field => [
   9,

@@ -2,7 +2,7 @@ import { describeNode, type Graph, type Value } from "../graph/graph.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import { isBlockwise, isDequantizeLinear } from "../ops/quantized-forms.ts";
 import { quantizedLayer } from "../quantization/quantized-layer.ts";
-import { isRearranging } from "./normalise.ts";
+import { isRearranging } from "../normal-form/normalise.ts";
 import type { SliceContext } from "./slice-context.ts";
 
 /**

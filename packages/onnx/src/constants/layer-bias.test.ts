@@ -5,8 +5,8 @@ import { GraphBuilder } from "../../test/graph-builder.ts";
 import { string } from "../graph/attribute.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { verify } from "../verify/verify.ts";
-import { fingerprint, mask } from "./mask.ts";
-import { prune } from "./prune.ts";
+import { fingerprint, mask } from "../prune/mask.ts";
+import { prune } from "../prune/prune.ts";
 
 const alive = [0, 2, 4, 5];
 

@@ -3,7 +3,7 @@ import type { Graph, Node, Value } from "../graph/graph.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { gatherTensor, readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { nodeName } from "../coupling/analyse.ts";
-import { freshNodeName } from "./fresh-node-name.ts";
+import { freshNodeName } from "../prune/fresh-node-name.ts";
 
 /** What the Gathers of `separateHeadBiases` are called, so that they can be found again. */
 const suffix = ".heads_of_bias";

@@ -5,10 +5,10 @@ import type { Graph, Value } from "../graph/graph.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
-import { mask } from "./mask.ts";
+import { mask } from "../prune/mask.ts";
 import { normalise } from "./normalise.ts";
-import { planFrom } from "./plan-from.ts";
-import { prune } from "./prune.ts";
+import { planFrom } from "../plan/plan-from.ts";
+import { prune } from "../prune/prune.ts";
 
 const scalar = (net: GraphBuilder, number: number): Value =>
   net.graph.addInitializer(net.graph.freshName("scalar"), tensorOf("float32", [], [number]));

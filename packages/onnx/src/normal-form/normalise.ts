@@ -7,7 +7,7 @@ import { tensorOf, transposeTensor } from "../io/tensor-data.ts";
 import { intsAttribute } from "../ops/attributes.ts";
 import { flattenBranches, restoreBranches } from "./branches.ts";
 import { unshareParameters } from "../quantization/unshare-parameters.ts";
-import { removeDeadCode } from "./dead-code.ts";
+import { removeDeadCode } from "../prune/dead-code.ts";
 import { foldWeights } from "./fold-weights.ts";
 import { dropHeadPicks, separateHeadBiases } from "./head-biases.ts";
 import { inlineInPlace } from "./inline-functions.ts";

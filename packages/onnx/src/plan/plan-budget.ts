@@ -5,14 +5,14 @@ import type { Graph } from "../graph/graph.ts";
 import type { Site } from "../sites/site.ts";
 import { type CostModel, costModel } from "./cost-model.ts";
 import type { Cut } from "./cut-edits.ts";
-import { insertFeatureGathers } from "./feature-inputs.ts";
+import { insertFeatureGathers } from "../prune/feature-inputs.ts";
 import type { ModelSize } from "./model-size.ts";
 import { planOf } from "./plan-axes.ts";
 import { preparedCost } from "./plan-cost.ts";
 import { type BudgetName, budgetNames, type Budgets, type PlanOptions, scopeOf } from "./plan-options.ts";
 import { type RankedStream, Ranking } from "./plan-ranking.ts";
 import type { Stream } from "./plan-streams.ts";
-import { prepare, type Prepared } from "./prepare.ts";
+import { prepare, type Prepared } from "../prune/prepare.ts";
 
 /** Rounds of search and check; each but the last learns something about the model, so more are not needed in practice. */
 const maxRounds = 8;

@@ -7,11 +7,11 @@ import { buildNetwork, networks } from "../../test/random-networks.ts";
 import type { Graph } from "../graph/graph.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
-import { mask } from "./mask.ts";
+import { mask } from "../prune/mask.ts";
 import { costOfPlan } from "./plan-cost.ts";
 import { planFrom } from "./plan-from.ts";
 import type { PlanOptions } from "./plan-options.ts";
-import { prune } from "./prune.ts";
+import { prune } from "../prune/prune.ts";
 
 /** 10 → 20 → 30 → 5 */
 function mlp(activation = "Relu"): Graph {

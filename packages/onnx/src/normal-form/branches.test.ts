@@ -9,9 +9,9 @@ import { writeModel } from "../io/write.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
 import { flattenBranches, restoreBranches } from "./branches.ts";
-import { mask } from "./mask.ts";
-import { planFrom } from "./plan-from.ts";
-import { prune } from "./prune.ts";
+import { mask } from "../prune/mask.ts";
+import { planFrom } from "../plan/plan-from.ts";
+import { prune } from "../prune/prune.ts";
 
 /** What a branch does with the hidden values of the graph around it. */
 type Body = (branch: Graph, hidden: Value, head: Value) => Value;

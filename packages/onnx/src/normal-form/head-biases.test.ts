@@ -4,10 +4,10 @@ import { int } from "../graph/attribute.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { verify } from "../verify/verify.ts";
-import { mask } from "./mask.ts";
+import { mask } from "../prune/mask.ts";
 import { denormalise, normalise } from "./normalise.ts";
-import { planFrom } from "./plan-from.ts";
-import { prune } from "./prune.ts";
+import { planFrom } from "../plan/plan-from.ts";
+import { prune } from "../prune/prune.ts";
 
 /** Two attention layers of 4 heads that add the same bias per head, as T5 and ALiBi do. */
 function sharedBias(computed: boolean): Graph {

@@ -5,11 +5,11 @@ import { buildNetwork, networks } from "../../test/random-networks.ts";
 import { countCosts } from "../sites/count-costs.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { costModel } from "./cost-model.ts";
-import { plannedFolds } from "./fold-constants.ts";
-import { normalise } from "./normalise.ts";
+import { plannedFolds } from "../prune/fold-constants.ts";
+import { normalise } from "../normal-form/normalise.ts";
 import { planFrom } from "./plan-from.ts";
-import { prepare } from "./prepare.ts";
-import { prune } from "./prune.ts";
+import { prepare } from "../prune/prepare.ts";
+import { prune } from "../prune/prune.ts";
 
 const runs = process.env["DGATE_NIGHTLY"] ? 2000 : 100;
 const dims = { batch: 3 };

@@ -7,7 +7,7 @@ import { findSites } from "../sites/find-sites.ts";
 import type { Site } from "../sites/site.ts";
 import { planFrom } from "./plan-from.ts";
 import type { PlanOptions } from "./plan-options.ts";
-import { prune } from "./prune.ts";
+import { prune } from "../prune/prune.ts";
 
 /** Two hidden layers whose neurons have the given norms, each on an axis of its own. */
 function layered(first: readonly number[], second: readonly number[], inputs = 1): Graph {

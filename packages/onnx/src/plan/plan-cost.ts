@@ -1,10 +1,10 @@
 import type { PrunePlan } from "@dgate/core";
 import type { Graph } from "../graph/graph.ts";
 import { costModel } from "./cost-model.ts";
-import { plannedFolds } from "./fold-constants.ts";
+import { plannedFolds } from "../prune/fold-constants.ts";
 import type { ModelSize } from "./model-size.ts";
-import { normalise } from "./normalise.ts";
-import { prepare, type Prepared } from "./prepare.ts";
+import { normalise } from "../normal-form/normalise.ts";
+import { prepare, type Prepared } from "../prune/prepare.ts";
 
 /** Options of `costOfPlan`. */
 export interface PlanCostOptions {
