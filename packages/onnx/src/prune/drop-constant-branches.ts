@@ -36,7 +36,10 @@ export function dropConstantBranches(graph: Graph): number {
   return skips > 0 ? edits + skips + dropConstantBranches(graph) : edits;
 }
 
-/** Operand `index` is computed, and the other one has the full shape of the result. */
+/**
+ * Operand `index` is computed, and the other one has the full shape of the result. Two open sizes of other names may differ: the
+ * branch could be the longer one, along which the other is repeated.
+ */
 function isBranch(graph: Graph, { types }: Inference, node: Node, index: number): boolean {
   const value = node.inputs[index];
   const other = node.inputs[1 - index];
@@ -44,12 +47,10 @@ function isBranch(graph: Graph, { types }: Inference, node: Node, index: number)
   if (!value || !other || !output || !graph.producer(value)) return false;
   const full = types.get(output)?.shape;
   const own = types.get(other)?.shape;
-  return (
-    full !== undefined &&
-    own !== undefined &&
-    own.length === full.length &&
-    own.every((dim, i) => dim === full[i])
-  );
+  const branch = types.get(value)?.shape;
+  if (!full || !own || !branch || own.length !== full.length || branch.length > full.length) return false;
+  const stretches = branch.some((dim, i) => dim !== 1 && dim !== full[full.length - branch.length + i]);
+  return !stretches && own.every((dim, i) => dim === full[i]);
 }
 
 function replaceBranch(graph: Graph, node: Node, index: number, constants: SliceSource): boolean {

@@ -196,6 +196,23 @@ describe("coupled channels", () => {
     expect(report.keptBack[0]!.reason).toMatch(/only go together/);
   });
 
+  test("a dead branch that may be the longer operand of a sum stays", async () => {
+    const net = new GraphBuilder();
+    const short = net.gemm("short", net.input("x", ["one", 3]), [3, 4]);
+    const long = net.op(
+      "MatMul",
+      [net.input("y", ["many", 3]), net.weight("long/kernel", [3, 4])],
+      {},
+      "long",
+    );
+    const graph = net.output(net.op("Tanh", [net.op("Add", [short, long])]));
+    const whole = { site: "long", tensor: "long/kernel", axis: 1, size: 1, blockSize: 4, kept: [] };
+    const plan = makePlan({ fingerprint: fingerprint(graph), axes: [whole] });
+    const { graph: pruned } = prune(graph, plan);
+    const dims = { one: 1, many: 5 };
+    expect((await verify(mask(graph, plan), pruned, { dims, runs: 1 })).maxRelDiff).toBeLessThan(1e-6);
+  });
+
   test("in a residual sum a channel goes only if both branches are dead there", async () => {
     const net = new GraphBuilder();
     const x = net.input("x", ["batch", 3, 6, 6]);
