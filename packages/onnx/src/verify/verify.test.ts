@@ -22,6 +22,16 @@ test("a model equals itself in both runtimes", async () => {
   }
 });
 
+test("a cache that the first model takes only empty is counted", async () => {
+  const net = new GraphBuilder();
+  const cache = net.input("cache", ["past_length", 5]);
+  const onlyEmpty = net.op("Reshape", [cache, net.integers("shape", [0])]);
+  const refusing = net.output(net.gemm("fc", net.input("x", ["batch", 5]), [5, 3]), onlyEmpty);
+  const { emptiedCaches, equal } = await verify(refusing, refusing, { runs: 3 });
+  expect({ emptiedCaches, equal }).toEqual({ emptiedCaches: 2, equal: true });
+  expect((await verify(model(), model(), { runs: 3 })).emptiedCaches).toBe(0);
+});
+
 test("a cancelled comparison ends with ABORTED", async () => {
   await expect(verify(model(), model(), { signal: AbortSignal.abort() })).rejects.toMatchObject({
     code: "ABORTED",
