@@ -1,4 +1,4 @@
-import type { Dim, Graph, Value, ValueType } from "../graph/graph.ts";
+import type { Dim, Graph, Node, Value, ValueType } from "../graph/graph.ts";
 import { elementCount, maxRank } from "../io/element-types.ts";
 import type { DataType } from "../graph/tensor.ts";
 import { readNumbers } from "../io/tensor-data.ts";
@@ -24,7 +24,7 @@ export interface InferOptions {
  * @returns the type of each value about which something is known, and the known elements of small integer values
  * @throws DgateError `FORMAT` for a cyclic graph
  */
-export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inference {
+export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): GrowingInference {
   const types = new Map<Value, ValueType>();
   const contents = new Map<Value, readonly Dim[]>();
   const size = (dim: Dim): Dim => {
@@ -39,26 +39,47 @@ export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Inf
   const bind = ({ dtype, shape }: ValueType): ValueType =>
     shape ? { dtype, shape: shape.map(size) } : { dtype };
   for (const value of graph.values) {
-    if (value.data) {
-      types.set(value, { dtype: value.data.dtype, shape: value.data.shape });
-      const content = smallContent(value);
-      if (content) contents.set(value, content);
-    } else if (value.type && !graph.producer(value)) types.set(value, named(value.name, bind(value.type)));
+    if (value.data) inferConstant(value, { types, contents });
+    else if (value.type && !graph.producer(value)) types.set(value, named(value.name, bind(value.type)));
   }
-  for (const node of graph.sorted()) {
-    const view = new NodeView(graph, node, { types, contents });
-    const inferred = applyTo(node, () => ruleOf(rules, node)?.(view) ?? []);
-    node.outputs.forEach((value, index) => {
-      if (!value) return;
-      const declared = value.type && bind(value.type);
-      const type = mergeTypes(inferred[index], declared);
-      if (type) types.set(value, plausible(type));
-    });
-    const output = node.outputs[0];
-    const content = output && applyTo(node, () => contentOf(view));
-    if (output && content && content.length <= contentLimit) contents.set(output, content);
-  }
+  for (const node of graph.sorted()) inferNode(graph, node, { types, contents }, bind);
   return { types, contents };
+}
+
+/** What is known of a graph's values while nodes are added to it. */
+export interface GrowingInference extends Inference {
+  readonly types: Map<Value, ValueType>;
+  readonly contents: Map<Value, readonly Dim[]>;
+}
+
+/** Adds to an inference what one node says of its outputs; what it reads must be in it. */
+export function inferNode(
+  graph: Graph,
+  node: Node,
+  inference: GrowingInference,
+  bind: (declared: ValueType) => ValueType = (declared) => declared,
+): void {
+  const { types, contents } = inference;
+  const view = new NodeView(graph, node, inference);
+  const inferred = applyTo(node, () => ruleOf(rules, node)?.(view) ?? []);
+  node.outputs.forEach((value, index) => {
+    if (!value) return;
+    const declared = value.type && bind(value.type);
+    const type = mergeTypes(inferred[index], declared);
+    if (type) types.set(value, plausible(type));
+  });
+  const output = node.outputs[0];
+  const content = output && applyTo(node, () => contentOf(view));
+  if (output && content && content.length <= contentLimit) contents.set(output, content);
+}
+
+/** Adds to an inference what a constant says of itself. */
+export function inferConstant(value: Value, { types, contents }: GrowingInference): void {
+  const { data } = value;
+  if (!data) return;
+  types.set(value, { dtype: data.dtype, shape: data.shape });
+  const content = smallContent(value);
+  if (content) contents.set(value, content);
 }
 
 /** An input's dimension without a name gets one: it is the same size wherever it goes. */
