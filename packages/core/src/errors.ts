@@ -22,6 +22,8 @@ export type DgateErrorCode =
   | "CHECK"
   /** Training left the finite numbers. */
   | "DIVERGED"
+  /** More memory is needed than there is. */
+  | "MEMORY"
   /** The caller cancelled. */
   | "ABORTED";
 

@@ -17,6 +17,7 @@ export {
 export { type InitialOptions, type InitialScheme, initialFactors } from "./gating/initial.ts";
 export {
   frozenPenalty,
+  frozenPenaltyGradient,
   imbalance,
   penaltyGap,
   smoothPenalty,

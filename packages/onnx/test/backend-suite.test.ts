@@ -1,35 +1,21 @@
-import { existsSync, readFileSync } from "node:fs";
-import { basename, dirname, join, relative } from "node:path";
+import { readFileSync } from "node:fs";
+import { relative } from "node:path";
 import { DgateError } from "@dgate/core";
 import { describe, expect, test } from "vitest";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { readModel } from "../src/io/read.ts";
 import { readModelFile } from "../src/io/read-file.ts";
-import { ReadContext } from "../src/io/read-context.ts";
-import { readTensor } from "../src/io/read-tensor.ts";
 import { writeModel } from "../src/io/write.ts";
-import { WireReader } from "../src/proto/wire-reader.ts";
 import { openRunner } from "../src/runtime/open-runner.ts";
 import type { RunTensor } from "../src/runtime/run-tensor.ts";
 import { canonicalModel } from "./canonical.ts";
 import { backendTestFolder, onnxFiles } from "./files.ts";
+import { storedFeeds } from "./stored-feeds.ts";
 
 const files = onnxFiles(
   backendTestFolder,
   "install it (apt-get install libonnx-testdata) or set DGATE_ONNX_TESTDATA to onnx/backend/test/data.",
 );
-
-/** Inputs that the suite stores beside a model: TensorProto files in the order of the graph's inputs. */
-function storedFeeds(file: string, names: readonly string[]): Record<string, Tensor> | undefined {
-  const feeds: Record<string, Tensor> = {};
-  for (const [i, name] of names.entries()) {
-    const path = join(dirname(file), "test_data_set_0", `input_${i}.pb`);
-    if (!existsSync(path)) return undefined;
-    const reader = WireReader.of(readFileSync(path), basename(path));
-    feeds[name] = readTensor(reader, new ReadContext(1000, undefined), false).tensor;
-  }
-  return feeds;
-}
 
 async function outputs(bytes: Uint8Array, feeds: Record<string, Tensor>): Promise<Record<string, RunTensor>> {
   const runner = await openRunner(bytes, { session: { logSeverityLevel: 4 } });
@@ -76,12 +62,7 @@ describe.skipIf(files.length === 0)("the models of the ONNX backend test suite",
       if (isRandom(file)) continue;
       const before = readFileSync(file);
       const graph = readModel(before, { name: file });
-      const feeds = graph.requiredInputs.every(({ type }) => type)
-        ? storedFeeds(
-            file,
-            graph.requiredInputs.map(({ name }) => name),
-          )
-        : undefined;
+      const feeds = storedFeeds(file, graph);
       if (!feeds) continue;
       const expected = await outcome(before, feeds);
       const got = await outcome(writeModel(graph), feeds);

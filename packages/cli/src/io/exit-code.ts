@@ -15,6 +15,7 @@ const exitCodes: Readonly<Record<DgateErrorCode, ExitCode>> = {
   MISSING_PACKAGE: 2,
   CHECK: 1,
   DIVERGED: 1,
+  MEMORY: 1,
   ABORTED: 130,
 };
 

@@ -4,7 +4,13 @@ import { arrayOps } from "../arrays/array-ops.ts";
 import { type NdArray, ndArray } from "../arrays/nd-array.ts";
 import { directSubgradient } from "../baseline/subgradient.ts";
 import { collapse, type Factors, factorGradients, gateProduct } from "./factors.ts";
-import { smoothPenalty, smoothPenaltyGradient, sparsePenalty } from "./penalty.ts";
+import {
+  frozenPenalty,
+  frozenPenaltyGradient,
+  smoothPenalty,
+  smoothPenaltyGradient,
+  sparsePenalty,
+} from "./penalty.ts";
 
 const ops = arrayOps("float64");
 
@@ -54,6 +60,25 @@ describe("gradients agree with central differences", () => {
         const slopes = weights.map((w) => ndArray(Float64Array.from(w.data, Math.cos), w.shape));
         const gradient = factorGradients(ops, set, factors, slopes);
         expect(errorOf(gated, (x) => sineLoss(collapse(ops, set, x)), gradient)).toBeLessThan(1e-7);
+      }),
+    );
+  });
+
+  test("of the penalty of frozen weights", () => {
+    fc.assert(
+      fc.property(gatedSets(), ({ set, factors: { gates }, lambda }) => {
+        const wrap = (values: readonly Float64Array[]): NdArray[] =>
+          values.map((x) => ndArray(x, [set.groups]));
+        const penalty = (values: readonly Float64Array[]): number =>
+          frozenPenalty(ops, wrap(values), lambda, set.weights).data[0]!;
+        const slopes = frozenPenaltyGradient(ops, gates, lambda, set.weights);
+        const point = gates.map((x) => Float64Array.from(x.data));
+        const error = gradientError(
+          penalty,
+          point,
+          slopes.map((x) => x.data),
+        );
+        expect(error).toBeLessThan(1e-8);
       }),
     );
   });

@@ -119,6 +119,21 @@ export function frozenPenalty<T>(
   );
 }
 
+/** Gradient of the penalty of frozen weights: `∂/∂γ_{j,k} = (2λ/K) · s_j · γ_{j,k}`, one tensor `[groups]` per gate. */
+export function frozenPenaltyGradient<T>(
+  ops: TensorOps<T>,
+  gates: readonly T[],
+  lambda: number | T,
+  weights?: readonly number[],
+): T[] {
+  checkNumber("frozenPenaltyGradient", "the number of gates", gates.length, 1);
+  const uniform = weights?.every((weight) => weight === 1) ?? true;
+  const perGroup = uniform ? undefined : ops.constant(weights!, [weights!.length]);
+  return gates.map((gate) =>
+    timesLambda(ops, perGroup ? ops.mul(gate, perGroup) : gate, lambda, 2 / gates.length),
+  );
+}
+
 /** ‖ω_j‖², γ_{j,1}², …, γ_{j,D−1}²: D tensors `[groups]`. */
 function factorSquares<T>(ops: TensorOps<T>, set: GroupSet, factors: Factors<T>): T[] {
   return [squaredGroupNorms(ops, set, factors.primary), ...factors.gates.map((gate) => ops.square(gate))];

@@ -2,12 +2,7 @@ import { DgateError } from "@dgate/core";
 import type { Dim, Graph, Node, Value } from "../graph/graph.ts";
 import { describeNode } from "../graph/graph.ts";
 import type { DataType } from "../graph/tensor.ts";
-import {
-  type GrowingInference,
-  inferConstant,
-  inferNode,
-  inferShapes,
-} from "../infer/infer-shapes.ts";
+import { type GrowingInference, inferConstant, inferNode, inferShapes } from "../infer/infer-shapes.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { binaryOps } from "../ops/families.ts";
 import { CommonNodes } from "./common-nodes.ts";
@@ -101,12 +96,7 @@ export class GraphDiffOps extends DiffOps<Value> {
     return this.inference.contents.get(x);
   }
 
-  #add(
-    op: string,
-    inputs: readonly (Value | undefined)[],
-    attributes: Attributes,
-    outputs: number,
-  ): Node {
+  #add(op: string, inputs: readonly (Value | undefined)[], attributes: Attributes, outputs: number): Node {
     const values = Array.from({ length: outputs }, () => this.graph.addValue(this.#fresh(op)));
     const node = this.graph.addNode({ op, inputs, outputs: values, attributes, name: values[0]!.name });
     inferNode(this.graph, node, this.inference);
@@ -126,10 +116,7 @@ export class GraphDiffOps extends DiffOps<Value> {
   }
 
   /** Operands as they were before they were repeated, where the other operand has the size that they were repeated to. */
-  #withoutExpand(
-    op: string,
-    inputs: readonly (Value | undefined)[],
-  ): readonly (Value | undefined)[] {
+  #withoutExpand(op: string, inputs: readonly (Value | undefined)[]): readonly (Value | undefined)[] {
     const [a, b] = inputs;
     if (inputs.length !== 2 || !a || !b || op === "Mean") return inputs;
     const source = (x: Value, other: Value): Value => {
@@ -144,10 +131,7 @@ export class GraphDiffOps extends DiffOps<Value> {
   }
 
   /** What Reshape reads before another Reshape. */
-  #throughReshape(
-    op: string,
-    inputs: readonly (Value | undefined)[],
-  ): readonly (Value | undefined)[] {
+  #throughReshape(op: string, inputs: readonly (Value | undefined)[]): readonly (Value | undefined)[] {
     const [x, target, ...more] = inputs;
     const node = op === "Reshape" && x ? this.graph.producer(x) : undefined;
     // A 0 in the target means the size of what is read.

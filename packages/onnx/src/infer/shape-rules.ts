@@ -292,6 +292,14 @@ const gather: ShapeRule = like((view) => {
   return [...x.slice(0, axis), ...indices, ...x.slice(axis + 1)];
 });
 
+const gatherND: ShapeRule = like((view) => {
+  const x = view.shape(0);
+  const indices = view.shape(1);
+  const depth = indices?.at(-1);
+  if (!x || !indices || typeof depth !== "number") return undefined;
+  return [...indices.slice(0, -1), ...x.slice(intAttribute(view.node, "batch_dims", 0) + depth)];
+});
+
 const expand: ShapeRule = like((view) => {
   const target = view.content(1);
   return target && broadcastShapes([view.shape(0), target]);
@@ -436,6 +444,7 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
   Slice: slice,
   Pad: pad,
   Gather: gather,
+  GatherND: gatherND,
   ...imageShapeRules,
   Expand: expand,
   Tile: tile,

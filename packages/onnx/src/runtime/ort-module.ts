@@ -6,6 +6,8 @@ export interface OrtTensor {
   readonly dims: readonly number[];
   readonly data: ArrayBufferView | readonly string[];
   dispose?(): void;
+  /** The content of a tensor that lies on a device (onnxruntime 1.16 and later). */
+  getData?(): Promise<ArrayBufferView | readonly string[]>;
 }
 
 /** What a session says about one input or output (onnxruntime 1.22 and later). */

@@ -1,0 +1,102 @@
+import type { OrtModule, OrtSession, OrtTensor } from "../runtime/ort-module.ts";
+import { numberOf } from "./host-updates.ts";
+import type { Optimizer } from "./optimizer.ts";
+import { type Parameter, trainingNames } from "./training-graph.ts";
+import { isSound, type OrtTensors, type StepNumbers, type StepResult, type Updates } from "./updates.ts";
+
+/** Outputs that a graph with updates gives beside its numbers, each with the input that it is fed to. */
+export function carriedOutputs(
+  parameters: readonly Parameter[],
+  optimizer: Optimizer,
+): Map<string, Parameter & { readonly input: string }> {
+  const carried = new Map<string, Parameter & { readonly input: string }>();
+  for (const parameter of parameters) {
+    const names = [
+      parameter.name,
+      ...Array.from({ length: optimizer.slots }, (_, i) => trainingNames.slot(parameter.name, i)),
+    ];
+    for (const input of names) carried.set(trainingNames.next(input), { ...parameter, input });
+  }
+  return carried;
+}
+
+/** Updates inside of the graph: its outputs are fed to the next run, without leaving the device where they are kept there. */
+export class GraphUpdates implements Updates {
+  readonly kind = "graph";
+  readonly stateBytes: number;
+  readonly #ort: OrtModule;
+  readonly #session: OrtSession;
+  readonly #optimizer: Optimizer;
+  readonly #carried: ReadonlyMap<string, Parameter & { readonly input: string }>;
+  readonly #state = new Map<string, OrtTensor>();
+
+  constructor(ort: OrtModule, session: OrtSession, parameters: readonly Parameter[], optimizer: Optimizer) {
+    this.#ort = ort;
+    this.#session = session;
+    this.#optimizer = optimizer;
+    this.#carried = carriedOutputs(parameters, optimizer);
+    let elements = 0;
+    for (const { name, input, shape, initial } of this.#carried.values()) {
+      const array = input === name ? Float32Array.from(initial) : new Float32Array(initial.length);
+      this.#state.set(input, new ort.Tensor("float32", array, shape));
+      elements += initial.length;
+    }
+    // The state before a step and after it are there together.
+    this.stateBytes = 8 * elements;
+  }
+
+  async step(batch: OrtTensors, numbers: StepNumbers): Promise<StepResult> {
+    const scalar = (value: number): OrtTensor => new this.#ort.Tensor("float32", Float32Array.of(value), []);
+    const feeds: OrtTensors = {
+      ...batch,
+      [trainingNames.lambda]: scalar(numbers.lambda),
+      ...this.#taken(trainingNames.learningRate, scalar(numbers.learningRate)),
+      ...this.#taken(trainingNames.gateRate, scalar(numbers.gateRate)),
+    };
+    this.#optimizer.scalars(numbers.step).forEach((value, i) => {
+      Object.assign(feeds, this.#taken(trainingNames.scalar(i), scalar(value)));
+    });
+    for (const [name, tensor] of this.#state) Object.assign(feeds, this.#taken(name, tensor));
+    const outputs = await this.#session.run(feeds);
+    const result = {
+      loss: numberOf(outputs[trainingNames.loss]!),
+      penalty: numberOf(outputs[trainingNames.penalty]!),
+      gradientNorm: numberOf(outputs[trainingNames.norm]!),
+    };
+    for (const [output, { input }] of this.#carried) {
+      const stale = isSound(result) ? this.#state.get(input)! : outputs[output]!;
+      if (isSound(result)) this.#state.set(input, outputs[output]!);
+      stale.dispose?.();
+    }
+    return result;
+  }
+
+  async read(): Promise<Map<string, Float32Array>> {
+    const arrays = new Map<string, Float32Array>();
+    for (const [name, tensor] of this.#state) {
+      const data = tensor.getData ? await tensor.getData() : tensor.data;
+      arrays.set(name, (data as Float32Array).slice()); // float32, as declared
+    }
+    return arrays;
+  }
+
+  write(arrays: ReadonlyMap<string, Float32Array>): void {
+    for (const { input, shape } of this.#carried.values()) {
+      const array = arrays.get(input);
+      if (!array) continue;
+      this.#state.get(input)?.dispose?.();
+      this.#state.set(input, new this.#ort.Tensor("float32", array.slice(), shape));
+    }
+  }
+
+  async dispose(): Promise<void> {
+    for (const tensor of this.#state.values()) tensor.dispose?.();
+    this.#state.clear();
+    await this.#session.release();
+  }
+
+  /** A rate that no parameter is updated with is no input of the graph. */
+  #taken(name: string, tensor: OrtTensor): OrtTensors {
+    return this.#session.inputNames.includes(name) ? { [name]: tensor } : {};
+  }
+}

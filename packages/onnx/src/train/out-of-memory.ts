@@ -1,0 +1,26 @@
+import { DgateError } from "@dgate/core";
+import { type Engine, messageOf } from "./engine.ts";
+import { printBytes } from "./memory.ts";
+
+const telling =
+  /bad_alloc|out of memory|failed to allocate|allocat\w* (?:failed|memory)|memory access out of bounds|OOM|RangeError: (?:Array buffer|Invalid typed array)/i;
+
+/** The error of a step that the runtime failed: with the memory it needs, if that is why. */
+export function outOfMemory(
+  cause: unknown,
+  { provider }: Pick<Engine, "provider">,
+  bytes: number,
+  step: number,
+): DgateError {
+  if (cause instanceof DgateError) return cause;
+  const message = messageOf(cause);
+  if (!telling.test(message) && !telling.test(String(cause))) {
+    return new DgateError("CHECK", `train: onnxruntime cannot run step ${step}: ${message}`, { cause });
+  }
+  const limit = provider === "wasm" ? ", and WebAssembly ends at 4 GB" : "";
+  return new DgateError(
+    "MEMORY",
+    `train: not enough memory for step ${step}: it needs about ${printBytes(bytes)}${limit} (${message}); take smaller batches or shorter sequences, or train the gates alone.`,
+    { cause },
+  );
+}

@@ -1,0 +1,40 @@
+import type { Graph } from "../graph/graph.ts";
+import { removeDeadCode } from "../prune/dead-code.ts";
+import type { Batch } from "../recover/batches.ts";
+import { toOrt } from "../runtime/run-tensor.ts";
+import type { Engine } from "./engine.ts";
+import { teacherName } from "./loss.ts";
+import type { OrtTensors } from "./updates.ts";
+
+/** The dense model, which gives what the trained one is compared with. */
+export interface Teacher {
+  /** Inputs of the training graph that it gives. */
+  readonly gives: ReadonlySet<string>;
+  run(batch: Batch): Promise<OrtTensors>;
+  dispose(): Promise<void>;
+}
+
+/** Opens the dense model for the outputs that a loss compares with; `undefined` if it compares with none. */
+export async function openTeacher(
+  engine: Engine,
+  dense: Graph,
+  outputs: readonly string[],
+): Promise<Teacher | undefined> {
+  if (outputs.length === 0) return undefined;
+  const graph = dense.clone();
+  graph.setOutputs(outputs.map((name) => graph.value(name)!)); // the loss has looked
+  removeDeadCode(graph);
+  for (const input of graph.requiredInputs) if (graph.uses(input).length === 0) graph.removeInput(input);
+  const session = await engine.open(graph);
+  const types = new Map(graph.requiredInputs.map(({ name, type }) => [name, type?.dtype]));
+  return {
+    gives: new Set(outputs.map(teacherName)),
+    async run(batch) {
+      const feeds: OrtTensors = {};
+      for (const [name, dtype] of types) feeds[name] = toOrt(engine.ort, name, batch[name]!, dtype);
+      const results = await session.run(feeds);
+      return Object.fromEntries(outputs.map((name) => [teacherName(name), results[name]!]));
+    },
+    dispose: () => session.release(),
+  };
+}

@@ -1,0 +1,311 @@
+import {
+  DgateError,
+  defineGroups,
+  frozenPenalty,
+  frozenPenaltyGradient,
+  type GroupSet,
+  smoothPenalty,
+  smoothPenaltyGradient,
+} from "@dgate/core";
+import { backward } from "../autodiff/backward.ts";
+import { nameOutput, tidy } from "../autodiff/gradients.ts";
+import { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
+import { graphOps } from "../gating/graph-ops.ts";
+import { type ResolvedGates, resolveGates } from "../gating/resolve-gates.ts";
+import type { Graph, Value, ValueType } from "../graph/graph.ts";
+import { readNumbers } from "../io/tensor-data.ts";
+import { trainingForm } from "../training-form/training-form.ts";
+import type { LabelRange, Loss, LossContext } from "./loss.ts";
+import type { Optimizer } from "./optimizer.ts";
+import { learnedConstants } from "./parameters.ts";
+import { scaleActivations } from "./scale-activations.ts";
+
+/** What is trained: the gates alone, the gated weights too, or every weight. */
+export type Trained = "gates" | "groups" | "all";
+
+/** How a training graph is made. */
+export interface TrainingGraphOptions {
+  readonly loss: Loss;
+  readonly train: Trained;
+  /** s_j of every group set: 1, or √p_j. */
+  readonly groupWeights: "none" | "sqrt-size";
+  /** Inside of the graph, with new parameters as outputs; or outside, with gradients as outputs. */
+  readonly updates: "graph" | "host";
+  readonly optimizer: Optimizer;
+  /** Largest norm of the whole gradient. */
+  readonly clipNorm: number | undefined;
+}
+
+/** An array that is trained. */
+export interface Parameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly initial: Float32Array;
+  /** A gate, a weight that is in a group, or any other weight. */
+  readonly kind: "gate" | "grouped" | "other";
+}
+
+/** A step of training as a graph. */
+export interface TrainingGraph {
+  readonly graph: Graph;
+  readonly parameters: readonly Parameter[];
+  /** The inputs that each batch has to give. */
+  readonly batchInputs: readonly Value[];
+  /** Outputs of the dense model that each batch is given, by the names of the model. */
+  readonly teacher: readonly string[];
+  /** What the loss's input of class numbers may hold. */
+  readonly labels: LabelRange | undefined;
+}
+
+/** Names of the inputs and outputs that are not the model's. */
+export const trainingNames = {
+  lambda: "dgate.lambda",
+  learningRate: "dgate.learning_rate",
+  gateRate: "dgate.gate_rate",
+  scalar: (index: number) => `dgate.optimizer.${index}`,
+  slot: (parameter: string, index: number) => `${parameter}.slot.${index}`,
+  next: (name: string) => `${name}.next`,
+  gradient: (name: string) => `${name}.gradient`,
+  loss: "dgate.loss",
+  penalty: "dgate.penalty",
+  norm: "dgate.gradient_norm",
+} as const;
+
+/**
+ * Forward pass, loss, penalty and backward pass of a gated model as one graph, with the parameters as inputs; and the updates, if they
+ * are to be inside. Gates and penalty are core's algebra.
+ *
+ * @throws DgateError `NO_MATCH` if the loss does not depend on the gates, as `gradients`, and from the loss
+ */
+export function trainingGraph(gated: Graph, options: TrainingGraphOptions): TrainingGraph {
+  const resolved = resolveGates(gated);
+  const outputs = gated.outputs.map(({ name }) => name);
+  const gates = resolved.flatMap((each) => each.gates.map(({ name }) => name));
+  const weights = [...new Set(resolved.flatMap((each) => each.weights.map(({ value }) => value.name)))];
+  const graph = trainingForm(gated, [...outputs, ...gates, ...weights]);
+  const kinds = chooseParameters(graph, gated, options.train, gates, weights);
+  const parameters = [...kinds].map(([name, kind]) => openParameter(graph, name, kind));
+  const ops = new GraphDiffOps(graph, "train");
+  if (options.train === "gates") scaleActivations(ops, ({ data }) => data !== undefined);
+  const teacher = teacherOutputs(options.loss, outputs);
+  const { loss, seeds, labels } = options.loss.emit(lossContext(ops, outputs));
+  const reached = differentiate(ops, seeds, parameters);
+  const kept = parameters.filter(({ name }) => reached.has(name));
+  checkReached(resolved, parameters, reached);
+  const penalised = addPenalty(graph, resolved, reached, options);
+  return finish({ graph, loss, labels, teacher, parameters: kept, options, ...penalised });
+}
+
+function chooseParameters(
+  graph: Graph,
+  gated: Graph,
+  train: Trained,
+  gates: readonly string[],
+  weights: readonly string[],
+): Map<string, Parameter["kind"]> {
+  const kinds = new Map<string, Parameter["kind"]>();
+  if (train === "all") {
+    for (const { name, data } of learnedConstants(graph)) {
+      // What the training form made of several constants has no place to go back to.
+      if (gated.value(name)?.data?.shape.join() === data!.shape.join()) kinds.set(name, "other");
+    }
+  }
+  if (train !== "gates") for (const name of weights) kinds.set(name, "grouped");
+  for (const name of gates) kinds.set(name, "gate");
+  return kinds;
+}
+
+/** Makes a constant an input that has to be fed. */
+function openParameter(graph: Graph, name: string, kind: Parameter["kind"]): Parameter {
+  const value = graph.value(name);
+  const { data } = value ?? {};
+  if (!value || !data) {
+    throw new DgateError("GROUP", `train: the training form of the model has no constant "${name}".`);
+  }
+  const initial = Float32Array.from(readNumbers(data));
+  value.type = { dtype: "float32", shape: data.shape };
+  if (!graph.isInput(value)) graph.declareInput(value);
+  value.data = undefined;
+  return { name, shape: data.shape, initial, kind };
+}
+
+function lossContext(ops: GraphDiffOps, outputs: readonly string[]): LossContext {
+  const { graph, inference } = ops;
+  return {
+    ops,
+    output: (name) => graph.value(chooseOutput(outputs, name))!,
+    input(name, type: ValueType) {
+      const found = graph.value(name);
+      if (found && graph.isInput(found)) return found;
+      if (found)
+        throw new DgateError(
+          "OPTION",
+          `train: "${name}" is a value of the model already; name the loss's input otherwise.`,
+        );
+      const value = graph.addInput(name, type);
+      inference.types.set(value, type);
+      return value;
+    },
+  };
+}
+
+/** @throws DgateError `OPTION` */
+function chooseOutput(outputs: readonly string[], name: string | undefined): string {
+  if (name !== undefined && outputs.includes(name)) return name;
+  if (name === undefined && outputs.length === 1) return outputs[0]!;
+  throw new DgateError(
+    "OPTION",
+    `train: ${name === undefined ? "say which output the loss is for" : `the model has no output "${name}"`}; it has ${outputs.join(", ")}.`,
+  );
+}
+
+const teacherOutputs = ({ teacher = [] }: Loss, outputs: readonly string[]): string[] =>
+  teacher.map((name) => chooseOutput(outputs, name));
+
+/** ∂loss/∂parameter by name, of those that the loss depends on. */
+function differentiate(
+  ops: GraphDiffOps,
+  seeds: ReadonlyMap<Value, Value>,
+  parameters: readonly Parameter[],
+): Map<string, Value> {
+  const wrt = parameters.map(({ name }) => ops.graph.value(name)!);
+  const found = backward({ graph: ops.graph, ops, tensorOf: (value) => value, seeds, wrt });
+  return new Map([...found].map(([value, gradient]) => [value.name, gradient]));
+}
+
+function checkReached(
+  resolved: readonly ResolvedGates[],
+  parameters: readonly Parameter[],
+  reached: ReadonlyMap<string, Value>,
+): void {
+  const lost = parameters.find(({ name, kind }) => kind === "gate" && !reached.has(name));
+  if (!lost) return;
+  const site = resolved.find(({ gates }) => gates.some(({ name }) => name === lost.name))!.site.name;
+  throw new DgateError(
+    "NO_MATCH",
+    `train: the loss does not depend on the gates of site "${site}"; leave that site out, or take a loss of another output.`,
+  );
+}
+
+interface Penalised {
+  readonly lambda: Value;
+  readonly penalty: Value;
+  /** Of loss and penalty, by parameter. */
+  readonly gradients: ReadonlyMap<string, Value>;
+}
+
+/** Core's penalty of every group set, and its gradient added to that of the loss. */
+function addPenalty(
+  graph: Graph,
+  resolved: readonly ResolvedGates[],
+  reached: ReadonlyMap<string, Value>,
+  { train, groupWeights }: TrainingGraphOptions,
+): Penalised {
+  const ops = graphOps(graph, { dtype: "float32", scope: "penalty" });
+  const lambda = graph.addInput(trainingNames.lambda, { dtype: "float32", shape: [] });
+  const gradients = new Map(reached);
+  const add = (name: string, gradient: Value): void => {
+    const before = gradients.get(name);
+    if (before) gradients.set(name, ops.add(before, gradient));
+  };
+  const penalties = resolved.map((each): Value => {
+    const set = weighted(each.set, groupWeights);
+    const gates = each.gates.map(({ name }) => graph.value(name)!);
+    if (train === "gates") {
+      const slopes = frozenPenaltyGradient(ops, gates, lambda, set.weights);
+      gates.forEach(({ name }, k) => add(name, slopes[k]!));
+      return frozenPenalty(ops, gates, lambda, set.weights);
+    }
+    const primary = each.weights.map(({ value }) => graph.value(value.name)!);
+    const slopes = smoothPenaltyGradient(ops, set, { primary, gates }, lambda);
+    gates.forEach(({ name }, k) => add(name, slopes.gates[k]!));
+    primary.forEach(({ name }, m) => add(name, slopes.primary[m]!));
+    return smoothPenalty(ops, set, { primary, gates }, lambda);
+  });
+  return { lambda, penalty: penalties.reduce((a, b) => ops.add(a, b)), gradients };
+}
+
+/** The set with the penalty weights that were asked for. */
+function weighted(set: GroupSet, groupWeights: "none" | "sqrt-size"): GroupSet {
+  return groupWeights === "none" ? set : defineGroups(set.members, { weights: groupWeights });
+}
+
+interface Unfinished extends Penalised {
+  readonly graph: Graph;
+  readonly loss: Value;
+  readonly teacher: readonly string[];
+  readonly labels: LabelRange | undefined;
+  readonly parameters: readonly Parameter[];
+  readonly options: TrainingGraphOptions;
+}
+
+function finish(unfinished: Unfinished): TrainingGraph {
+  const { graph, loss, penalty, gradients, parameters, teacher, labels, options } = unfinished;
+  const own = new Set<Value>(parameters.map(({ name }) => graph.value(name)!));
+  own.add(graph.value(trainingNames.lambda)!);
+  const ops = new GraphDiffOps(graph, "train");
+  graph.setOutputs([]);
+  graph.addOutput(nameOutput(ops, ops.reshape(loss, []), trainingNames.loss));
+  graph.addOutput(nameOutput(ops, penalty, trainingNames.penalty));
+  if (options.updates === "host") {
+    for (const { name } of parameters) {
+      graph.addOutput(nameOutput(ops, gradients.get(name)!, trainingNames.gradient(name)));
+    }
+  } else {
+    for (const value of addUpdates(ops, parameters, gradients, options)) own.add(value);
+  }
+  tidy(graph);
+  for (const input of graph.inputs)
+    if (!own.has(input) && graph.uses(input).length === 0) graph.removeInput(input);
+  const batchInputs = graph.requiredInputs.filter((input) => !own.has(input));
+  return { graph, parameters, batchInputs, teacher, labels };
+}
+
+/** The optimiser's nodes; gives the inputs that were added. */
+function addUpdates(
+  ops: GraphDiffOps,
+  parameters: readonly Parameter[],
+  gradients: ReadonlyMap<string, Value>,
+  { optimizer, clipNorm }: TrainingGraphOptions,
+): Value[] {
+  const { graph, inference } = ops;
+  const added: Value[] = [];
+  const input = (name: string, shape: readonly number[]): Value => {
+    const type = { dtype: "float32", shape } as const;
+    const value = graph.addInput(name, type);
+    inference.types.set(value, type);
+    added.push(value);
+    return value;
+  };
+  const rates = { gate: input(trainingNames.gateRate, []), weight: input(trainingNames.learningRate, []) };
+  const scalars = Array.from({ length: optimizer.scalarCount }, (_, i) => input(trainingNames.scalar(i), []));
+  const squares = parameters.map(({ name }) => ops.sum(ops.square(gradients.get(name)!), undefined, false));
+  const norm = ops.sqrt(squares.reduce((a, b) => ops.add(a, b)));
+  graph.addOutput(nameOutput(ops, norm, trainingNames.norm));
+  const factor = clipNorm === undefined ? undefined : clipFactor(ops, norm, clipNorm);
+  for (const { name, shape, kind } of parameters) {
+    const gradient = gradients.get(name)!;
+    const slots = Array.from({ length: optimizer.slots }, (_, i) =>
+      input(trainingNames.slot(name, i), shape),
+    );
+    const next = optimizer.emit(ops, {
+      parameter: graph.value(name)!,
+      gradient: factor ? ops.mul(gradient, factor) : gradient,
+      slots,
+      learningRate: kind === "gate" ? rates.gate : rates.weight,
+      scalars,
+      decays: kind === "other",
+    });
+    graph.addOutput(nameOutput(ops, next.parameter, trainingNames.next(name)));
+    next.slots.forEach((slot, i) => {
+      graph.addOutput(nameOutput(ops, slot, trainingNames.next(trainingNames.slot(name, i))));
+    });
+  }
+  return added;
+}
+
+/** min(1, limit/‖g‖) */
+function clipFactor(ops: GraphDiffOps, norm: Value, limit: number): Value {
+  const safe = ops.call("Max", [norm, ops.scalar(1e-30, norm)]);
+  return ops.call("Min", [ops.div(ops.scalar(limit, norm), safe), ops.scalar(1, norm)]);
+}

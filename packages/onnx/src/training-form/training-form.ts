@@ -1,0 +1,34 @@
+import type { Graph } from "../graph/graph.ts";
+import { inlineInPlace } from "../normal-form/inline-functions.ts";
+import { attentionDecompositions } from "./attention-decompositions.ts";
+import { decompose } from "./decompose.ts";
+import { fusedDecompositions } from "./fused-decompositions.ts";
+import { raisePatterns } from "./raise-patterns.ts";
+import { toSinglePrecision } from "./single-precision.ts";
+import { standardDecompositions } from "./standard-decompositions.ts";
+import { upgradeOpset } from "./upgrade-opset.ts";
+
+/**
+ * A copy of a model in the form that is differentiated: operators of the standard domain in their forms of operator set 18 or later, float32,
+ * fused operators written out, and the patterns that exporters write layer normalisation and Gelu with as one operator again, whose
+ * derivative is cheaper. Computes the same up to rounding.
+ *
+ * @param kept names of values that are to stay beside inputs and outputs
+ * @throws DgateError `UNSUPPORTED` naming operator, node and domain, for a form that cannot be written so
+ */
+export function trainingForm(graph: Graph, kept: readonly string[] = []): Graph {
+  const form = graph.clone();
+  const outputs = form.outputs.map(({ name }) => name);
+  // As outputs they keep their names.
+  for (const name of kept) {
+    const value = form.value(name);
+    if (value && form.producer(value) && !outputs.includes(name)) form.addOutput(value);
+  }
+  inlineInPlace(form);
+  upgradeOpset(form);
+  toSinglePrecision(form);
+  decompose(form, { ...standardDecompositions, ...fusedDecompositions, ...attentionDecompositions });
+  raisePatterns(form);
+  form.setOutputs(outputs.map((name) => form.value(name)!));
+  return form;
+}
