@@ -1,4 +1,6 @@
 import { defineConfig } from "tsup";
 import { library } from "../../tsup.config.base.ts";
 
-export default defineConfig(library({ index: "src/index.ts", web: "src/web.ts", node: "src/node.ts" }));
+export default defineConfig(
+  library({ index: "src/index.ts", web: "src/web.ts", node: "src/node.ts", train: "src/train.ts" }),
+);

@@ -28,6 +28,8 @@ export {
 export { openRunner, type Runner, type RunnerOptions, type RunnerValue } from "./runtime/open-runner.ts";
 export type { ExternalContent } from "./runtime/runnable.ts";
 export { constantOf, type Feed, numbersOf, type RunData, type RunTensor } from "./runtime/run-tensor.ts";
+export { type GradientOptions, gradients } from "./autodiff/gradients.ts";
+export { trainingForm } from "./training-form/training-form.ts";
 export { checkGraph } from "./graph/check-graph.ts";
 export type { Declaration } from "./graph/types.ts";
 export type { ExternalReference, ExternalResolver } from "./io/external-data.ts";

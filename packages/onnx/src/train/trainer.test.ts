@@ -38,9 +38,21 @@ test("an MLP learns", async () => {
       updates,
     });
     const report = await trainer.fit(batches(300));
-    console.log(trainer.updates, report.losses[0], report.losses.at(-1), report.penalties[0], report.penalties.at(-1), report.meanStepMs, report.memoryBytes);
+    console.log(
+      trainer.updates,
+      report.losses[0],
+      report.losses.at(-1),
+      report.penalties[0],
+      report.penalties.at(-1),
+      report.meanStepMs,
+      report.memoryBytes,
+    );
     const { graph: small, report: pruned, decisions } = await trainer.prune();
-    console.log(pruned.removed, decisions.map((d) => d.near), small.nodes().length);
+    console.log(
+      pruned.removed,
+      decisions.map((d) => d.near),
+      small.nodes().length,
+    );
     await trainer.dispose();
     expect(report.losses.at(-1)!).toBeLessThan(report.losses[0]!);
   }

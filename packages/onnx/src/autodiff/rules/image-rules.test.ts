@@ -1,4 +1,5 @@
-import { fc } from "@dgate/testing";
+import { randomGenerator } from "@dgate/core";
+import { fc, firstDifference, tolerances } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { type CheckOptions, checkVjp } from "../../../test/check-vjp.ts";
 import { GraphBuilder } from "../../../test/graph-builder.ts";
@@ -10,6 +11,8 @@ import { evaluateGraph } from "../../../test/float64/evaluate-graph.ts";
 import { Float64Ops } from "../../../test/float64/float64-ops.ts";
 import { float64Tensor, type Float64Tensor } from "../../../test/float64/tensor.ts";
 import { tensorOf } from "../../io/tensor-data.ts";
+
+const numRuns = 60;
 
 type Attributes = Readonly<Record<string, Attribute>>;
 
@@ -82,23 +85,82 @@ const named = (sizes: readonly number[], symbolic: boolean): (number | string)[]
 const dimsOf = (sizes: readonly number[]): Record<string, number> =>
   Object.fromEntries(sizes.map((size, i) => [`size${i}`, size]));
 
+const convolution = (random: RandomWindow, symbolic = false): Graph => {
+  const { group, inGroup, outGroup, batch } = random;
+  return network((net) => {
+    const sizes = named(spatialOf(random), symbolic);
+    const x = net.input("x", [symbolic ? "batch" : batch, group * inGroup, ...sizes]);
+    const w = net.weight("w", [group * outGroup, inGroup, ...random.kernel]);
+    const b = net.weight("b", [group * outGroup]);
+    return net.op("Conv", [x, w, b], { ...windowAttributes(random), group: int(group) });
+  });
+};
+
+/** Whether the window does not need the size of the input. */
+const isOpen = ({ autoPad, strides }: RandomWindow): boolean =>
+  !autoPad.startsWith("SAME") || strides.every((stride) => stride === 1);
+
 describe("Conv", () => {
   test("the derivatives of random convolutions are right", async () => {
     await fc.assert(
       fc.asyncProperty(windows, fc.boolean(), async (random, symbolic) => {
-        const open = symbolic && (!random.autoPad.startsWith("SAME") || random.strides.every((s) => s === 1));
-        const { group, inGroup, outGroup, batch } = random;
-        const sizes = spatialOf(random);
-        const graph = network((net) => {
-          const x = net.input("x", [open ? "batch" : batch, group * inGroup, ...named(sizes, open)]);
-          const w = net.weight("w", [group * outGroup, inGroup, ...random.kernel]);
-          const b = net.weight("b", [group * outGroup]);
-          return net.op("Conv", [x, w, b], { ...windowAttributes(random), group: int(group) });
-        });
-        await expectRight(graph, { dims: { batch, ...dimsOf(sizes) } });
+        const dims = { batch: random.batch, ...dimsOf(spatialOf(random)) };
+        await expectRight(convolution(random, symbolic && isOpen(random)), { dims });
       }),
-      { numRuns: Number(process.env.RUNS ?? 60) },
+      { numRuns },
     );
+  });
+
+  test("both ways to the weight's gradient agree", () => {
+    fc.assert(
+      fc.property(windows, fc.integer(), (random, seed) => {
+        const ops = new Float64Ops();
+        const { group, inGroup, outGroup, batch, kernel } = random;
+        const normal = (shape: readonly number[]): Float64Tensor => {
+          const draw = randomGenerator(seed);
+          return float64Tensor(shape, range(product(shape)).map(() => draw.normal()));
+        };
+        const x = normal([batch, group * inGroup, ...spatialOf(random)]);
+        const node = convolution(random).nodes("Conv")[0]!;
+        const sliding = slidingOf(ops, node, x, kernel);
+        const w = normal([group * outGroup, inGroup, ...kernel]);
+        const [y] = ops.apply("Conv", [x, w], Object.fromEntries(node.attributes));
+        const correlation = {
+          x,
+          g: normal(y!.shape),
+          sliding,
+          group,
+          channels: group * inGroup,
+          filters: group * outGroup,
+        };
+        const byConv = weightsByConv(ops, correlation);
+        const byPatches = weightsByPatches(ops, correlation);
+        expect(byConv.shape).toEqual(byPatches.shape);
+        expect(firstDifference(byConv.data, byPatches.data, tolerances.float32)).toBeUndefined();
+      }),
+      { numRuns },
+    );
+  });
+
+  test.each([
+    { name: "many elements", shape: [1, 2, 12, 12], weight: [2, 2, 9, 8], attributes: { pads: ints([2, 0, 1, 3]) } },
+    { name: "a large kernel for each channel", shape: [2, 4, 9], weight: [8, 1, 7], attributes: { group: int(4) } },
+    { name: "5 × 5 for each channel", shape: [2, 3, 9, 8], weight: [3, 1, 5, 5], attributes: { group: int(3), strides: ints([2, 1]) } },
+    { name: "tiles", shape: [2, 3, 9, 8], weight: [5, 3, 4, 4], attributes: { strides: ints([4, 4]) } },
+  ])("$name", async ({ shape, weight, attributes }) => {
+    const conv = (net: GraphBuilder, sizes: readonly (number | string)[]): Value =>
+      net.op("Conv", [net.input("x", sizes), net.weight("w", weight)], attributes);
+    await expectRight(network((net) => conv(net, shape)));
+    const open = shape.map((size, axis) => (axis === 1 ? size : `size${axis}`));
+    await expectRight(network((net) => conv(net, open)), { dims: dimsOf(shape) });
+  });
+
+  test("a weight may be computed", async () => {
+    const graph = network((net) => {
+      const gated = net.op("Mul", [net.weight("w", [4, 3, 3, 3]), net.weight("gate", [4, 1, 1, 1])]);
+      return net.op("Conv", [net.input("x", [2, 3, 5, 5]), gated]);
+    });
+    await expectRight(graph);
   });
 });
 
@@ -122,7 +184,7 @@ describe("ConvTranspose", () => {
         });
         await expectRight(graph, { dims: { batch, ...dimsOf(sizes) } });
       }),
-      { numRuns: Number(process.env.RUNS ?? 60) },
+      { numRuns },
     );
   });
 
@@ -168,7 +230,7 @@ describe.each(["MaxPool", "AveragePool"])("%s", (op) => {
           await expectRight(graph, { dims: { batch, ...dimsOf(sizes) }, feeds });
         },
       ),
-      { numRuns: Number(process.env.RUNS ?? 60) },
+      { numRuns },
     );
   });
 });
@@ -234,7 +296,7 @@ describe("Resize", () => {
         });
         await expectRight(graph, byX);
       }),
-      { numRuns: 100 },
+      { numRuns },
     );
   });
 

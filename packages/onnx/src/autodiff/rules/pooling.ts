@@ -4,7 +4,7 @@ import { intAttribute, intsAttribute, stringAttribute } from "../../ops/attribut
 import { windowOf } from "../../ops/window.ts";
 import type { DiffOps } from "../diff-ops.ts";
 import type { Applied, Vjp, VjpTable } from "../vjp.ts";
-import { product, range, reshapeTo, sizeAt, unsupported } from "./sizes.ts";
+import { product, range, reshapeTo, type Size, sizeAt, unsupported } from "./sizes.ts";
 import { padSpatial, type Sliding, slidingOf, spread, taps } from "./sliding.ts";
 
 /** The least finite number of an element type, which no element of an input is below. */
@@ -37,21 +37,13 @@ function unwindow<T>(ops: DiffOps<T>, seen: T, sliding: Sliding, x: T): T {
   return ops.reshapeLike(spread(ops, imagesOf(ops, seen, [count, ...outputs]), oneHot, sliding, x), x);
 }
 
-/** Batch and channels as one axis. */
-function imagesOf<T>(ops: DiffOps<T>, x: T, rest: Parameters<typeof reshapeTo<T>>[2]): T {
+/** Batch and channels as one axis before others of the given sizes. */
+function imagesOf<T>(ops: DiffOps<T>, x: T, sizes: readonly Size<T>[]): T {
   const [batch, channels] = [sizeAt(ops, x, 0), sizeAt(ops, x, 1)];
-  const both = typeof batch === "number" && typeof channels === "number";
-  const open = rest.some((size) => typeof size !== "number");
-  const together = both
-    ? batch * channels
-    : open
-      ? ops.mul(sizeVector(ops, batch), sizeVector(ops, channels))
-      : -1;
-  return reshapeTo(ops, x, [together, ...rest]);
+  if (typeof batch === "number" && typeof channels === "number")
+    return reshapeTo(ops, x, [batch * channels, ...sizes]);
+  return reshapeTo(ops, x, [ops.mul(ops.sizeOf(x, 0), ops.sizeOf(x, 1)), ...sizes]);
 }
-
-const sizeVector = <T>(ops: DiffOps<T>, size: number | T): T =>
-  typeof size === "number" ? ops.int64([size]) : size;
 
 const identity = (size: number): number[] => range(size * size).map((i) => (i % (size + 1) === 0 ? 1 : 0));
 

@@ -1,7 +1,7 @@
 import { int, ints } from "../../graph/attribute.ts";
 import type { DiffOps } from "../diff-ops.ts";
 import { product, range, reshapeTo, sizeAt } from "./sizes.ts";
-import { isTiling, padSpatial, type Sliding, splitTiles, taps } from "./sliding.ts";
+import { padSpatial, type Sliding, taps } from "./sliding.ts";
 
 /** A cross-correlation y = x ⋆ w of which ∂L/∂w is asked. */
 export interface Correlation<T> {
@@ -41,13 +41,18 @@ export function weightsByPatches<T>(ops: DiffOps<T>, correlation: Correlation<T>
     const rows = ops.reshape(cotangent, [filters, -1]);
     if (isTiling(sliding)) return ops.reshape(ops.gemm(rows, tileRows(ops, correlation)), shape);
     const columns = ops.reshape(tapColumns(ops, correlation), [count * channels, -1]);
-    const byTap = ops.reshape(ops.gemm(rows, columns, { transB: true }), [filters, count, channels]);
-    return ops.reshape(ops.transpose(byTap, [0, 2, 1]), shape);
+    return fromTaps(ops, ops.gemm(rows, columns, { transB: true }), shape);
   }
   const rows = ops.reshape(cotangent, [group, filters / group, -1]);
-  const byTap = ops.matmul(rows, ops.swapLast(tapColumns(ops, correlation), 3));
-  const split = ops.reshape(byTap, [filters, count, inGroup]);
-  return ops.reshape(ops.transpose(split, [0, 2, 1]), shape);
+  return fromTaps(ops, ops.matmul(rows, ops.swapLast(tapColumns(ops, correlation), 3)), shape);
+}
+
+/** `[filters, kernel · channels / group]`, whatever the rank, to `[filters, channels / group, …kernel]`. */
+function fromTaps<T>(ops: DiffOps<T>, byTap: T, shape: readonly number[]): T {
+  const [filters, channels, ...kernel] = shape;
+  const count = product(kernel);
+  if (count === 1 || channels === 1) return ops.reshape(byTap, shape);
+  return ops.reshape(ops.transpose(ops.reshape(byTap, [filters!, count, channels!]), [0, 2, 1]), shape);
 }
 
 /** `[group, kernel · channels / group, batch · outputs]` from slices of the padded input. */
@@ -65,37 +70,23 @@ function tileRows<T>(ops: DiffOps<T>, { x, sliding, channels }: Correlation<T>):
   return ops.reshape(tiles, [-1, channels * product(sliding.kernel)]);
 }
 
-/**
- * Windows side by side that leave nothing between them: what they see is then the input in another order. Cutting off the rest needs its
- * size.
- */
+/** Whether windows lie side by side and leave nothing between them: what they see is then the input in another order. */
 function isTiling({ kernel, strides, dilations, before, after, rest }: Sliding): boolean {
-  return kernel.every(
-    (size, i) =>
-      size === strides[i] &&
-      (size === 1 || dilations[i] === 1) &&
-      before[i] === 0 &&
-      after[i] === 0 &&
-      rest[i] !== undefined,
-  );
+  const along = (size: number, i: number): boolean =>
+    size === strides[i] && (size === 1 || dilations[i] === 1) && rest[i] !== undefined;
+  return product(kernel) > 1 && kernel.every(along) && [...before, ...after].every((amount) => amount === 0);
 }
 
 /** A tiled input `[batch, channels, …spatial]` as `[batch, channels, output, kernel, output, kernel, …]`. */
-function splitTiles<T>(ops: DiffOps<T>, x: T, sliding: Sliding): T {
-  const { kernel, rest } = sliding;
+function splitTiles<T>(ops: DiffOps<T>, x: T, { kernel, rest }: Sliding): T {
   const axes = range(kernel.length).filter((i) => rest[i]! > 0);
   const seen = axes.reduce((cut, i) => ops.slice(cut, i + 2, 0, -rest[i]!), x);
-  return reshapeTo(ops, seen, [
-    sizeAt(ops, x, 0),
-    sizeAt(ops, x, 1),
-    ...kernel.flatMap((size, i) => [tileCount(ops, seen, i + 2, size), size]),
-  ]);
-}
-
-function tileCount<T>(ops: DiffOps<T>, x: T, axis: number, size: number): Size<T> {
-  const whole = sizeAt(ops, x, axis);
-  if (typeof whole === "number") return whole / size;
-  return size === 1 ? whole : ops.div(whole, ops.int64([size]));
+  const split = kernel.flatMap((size, i) => {
+    const whole = sizeAt(ops, seen, i + 2);
+    // Only where tiles have one element is the size not known.
+    return [typeof whole === "number" ? whole / size : whole, size];
+  });
+  return reshapeTo(ops, seen, [sizeAt(ops, x, 0), sizeAt(ops, x, 1), ...split]);
 }
 
 /**
