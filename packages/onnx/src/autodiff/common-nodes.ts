@@ -61,22 +61,49 @@ export class CommonNodes {
   }
 }
 
-/** Lets nodes that compute the same share their outputs; those of the graph itself keep their names. Returns the number removed. */
+/**
+ * Lets nodes that compute the same share their outputs; the one that writes more of them stays. Outputs of the graph keep their names. Returns
+ * the number removed.
+ */
 export function mergeCommonNodes(graph: Graph): number {
   const common = new CommonNodes(graph);
   let edits = 0;
   for (const node of graph.sorted()) {
-    const twin = common.find(node, node.outputs.length);
-    const isOutput = (value: Value | undefined): boolean =>
-      value !== undefined && graph.uses(value).some((use) => use.node === undefined);
-    const same = twin?.outputs.every((value, i) => value !== undefined || node.outputs[i] === undefined);
-    if (!twin || !same || node.outputs.some(isOutput)) {
-      common.add(node);
-      continue;
+    const twin = common.find(node, 1);
+    const [kept, gone] = twin && writes(twin, node) ? [twin, node] : [node, twin];
+    const merges = gone !== undefined && writes(kept, gone) && namesFit(graph, kept, gone);
+    if (merges) {
+      merge(graph, kept, gone);
+      edits += 1;
     }
-    node.outputs.forEach((value, i) => value && graph.replaceUses(value, twin.outputs[i]!));
-    graph.remove(node);
-    edits += 1;
+    if (kept === node || !merges) common.add(node);
   }
   return edits;
+}
+
+/** Whether a node writes all outputs that another one does. */
+const writes = (node: Node, other: Node): boolean =>
+  other.outputs.every((value, i) => value === undefined || node.outputs[i] !== undefined);
+
+const isOutput = (graph: Graph, value: Value | undefined): boolean =>
+  value !== undefined && graph.uses(value).some((use) => use.node === undefined);
+
+/** Whether no value would have to bear the names of two outputs of the graph. */
+const namesFit = (graph: Graph, kept: Node, gone: Node): boolean =>
+  gone.outputs.every((value, i) => !isOutput(graph, value) || !isOutput(graph, kept.outputs[i]));
+
+function merge(graph: Graph, kept: Node, gone: Node): void {
+  const bearers = gone.outputs.flatMap((value, i) => {
+    const own = kept.outputs[i];
+    if (!value || !own) return [];
+    const bears = isOutput(graph, value);
+    graph.replaceUses(value, own);
+    return bears ? [[own, value] as const] : [];
+  });
+  graph.remove(gone);
+  for (const [own, { name, type, declaration }] of bearers) {
+    graph.rename(own, name);
+    own.type = type ?? own.type;
+    if (declaration) own.declaration = declaration;
+  }
 }

@@ -33,7 +33,8 @@ export function quantizationsOf(graph: Graph, value: Value): Quantization[] {
   });
 }
 
-function readerQuantization(graph: Graph, node: Node, index: number): Quantization | undefined {
+/** The meaning of a constant for one of its readers; `undefined` where it gives it none. */
+export function readerQuantization(graph: Graph, node: Node, index: number): Quantization | undefined {
   const value = node.inputs[index]!;
   if (isDequantizeLinear(node)) return index === 0 ? linearQuantization(node, value.data!.shape) : undefined;
   if (isBlockwise(node, "MatMulNBits")) return index === 1 ? nBits(node) : undefined;

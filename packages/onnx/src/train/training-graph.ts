@@ -279,7 +279,9 @@ function addUpdates(
   };
   const rates = { gate: input(trainingNames.gateRate, []), weight: input(trainingNames.learningRate, []) };
   const scalars = Array.from({ length: optimizer.scalarCount }, (_, i) => input(trainingNames.scalar(i), []));
-  const squares = parameters.map(({ name }) => ops.sum(ops.square(gradients.get(name)!), undefined, false));
+  const squares = parameters.map(({ name }) =>
+    ops.reduce("ReduceSumSquare", gradients.get(name)!, undefined, false),
+  );
   const norm = ops.sqrt(squares.reduce((a, b) => ops.add(a, b)));
   graph.addOutput(nameOutput(ops, norm, trainingNames.norm));
   const factor = clipNorm === undefined ? undefined : clipFactor(ops, norm, clipNorm);

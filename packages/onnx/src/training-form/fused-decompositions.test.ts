@@ -27,10 +27,12 @@ const compareSingle = (single: SingleNode): Promise<number> => {
   return decomposedDifference(graph, fusedDecompositions, feeds);
 };
 
+const random = (graph: Graph): Feeds => randomInputs(graph, randomGenerator(4), { batch: 2, time: 3 });
+const int32 = (shape: readonly number[], values: readonly number[]) => tensorOf("int32", shape, values);
+
 describe("whole models", () => {
   const table = { ...attentionDecompositions, ...fusedDecompositions };
   const decoder = fusedDecoder({ rotary: true });
-  const random = (graph: Graph): Feeds => randomInputs(graph, randomGenerator(4), { batch: 2, time: 3 });
   test.each([
     ["BERT", fusedBert(), random],
     ["a ViT", fusedVit(), random],
@@ -45,7 +47,6 @@ describe("whole models", () => {
 
 describe("normalisations", () => {
   const epsilon = { epsilon: float(1e-3) };
-  const int32 = (shape: readonly number[], values: readonly number[]) => tensorOf("int32", shape, values);
   const ids = int32([2, 3], [1, 4, 0, 2, 2, 3]);
   const tables = [
     [5, 8],

@@ -44,12 +44,11 @@ function editGraphs(graph: Graph, edit: (pattern: PatternReader) => number): num
   return inside + edits;
 }
 
+const canRaise = (graph: Graph, opset: number): boolean =>
+  opset >= 19 || !graphsWithin(graph).some((each) => each.nodes().some(isChangedAverage));
+
 /** From opset 19 on, an average over a window that reaches past the padding is another one. */
-function canRaise(graph: Graph, opset: number): boolean {
-  const isOther = (node: Node): boolean =>
-    node.op === "AveragePool" &&
-    node.domain === "" &&
-    intAttribute(node, "ceil_mode", 0) !== 0 &&
-    intAttribute(node, "count_include_pad", 0) !== 0;
-  return opset >= 19 || !graphsWithin(graph).some((each) => each.nodes().some(isOther));
+function isChangedAverage(node: Node): boolean {
+  if (node.op !== "AveragePool" || node.domain !== "") return false;
+  return intAttribute(node, "ceil_mode", 0) !== 0 && intAttribute(node, "count_include_pad", 0) !== 0;
 }

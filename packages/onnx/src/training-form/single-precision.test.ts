@@ -14,6 +14,8 @@ import { toSinglePrecision } from "./single-precision.ts";
 
 const halves = ["float16", "bfloat16"] as const;
 
+const to = (type: DataType) => ({ to: int(dataTypes[type]) });
+
 /** A graph of halves with a weight, a Constant, a ConstantOfShape, Casts both ways and a branch. */
 function halfGraph(dtype: (typeof halves)[number], weight: readonly number[]): Graph {
   const graph = new Graph("halves", [["", 18]]);
@@ -22,7 +24,6 @@ function halfGraph(dtype: (typeof halves)[number], weight: readonly number[]): G
   const w = graph.addInitializer("w", tensorOf(dtype, [weight.length], weight));
   const node = (op: string, inputs: Parameters<Graph["addNode"]>[0]["inputs"], attributes = {}) =>
     graph.addNode({ op, inputs, attributes }).outputs[0]!;
-  const to = (type: DataType) => ({ to: int(dataTypes[type]) });
   const largest = node("Constant", [], { value: tensor(tensorOf(dtype, [], [65504])) });
   const wide = node("Cast", [node("Mul", [x, w])], to("float32"));
   const narrow = node("Cast", [node("Exp", [wide])], to(dtype));
@@ -32,7 +33,12 @@ function halfGraph(dtype: (typeof halves)[number], weight: readonly number[]): G
   const branch = (op: string) => {
     const inner = new Graph(op, graph.opsets);
     const one = inner.addInitializer(`${op}.one`, tensorOf(dtype, [], [1]));
-    inner.addOutput(inner.addNode({ op, inputs: [inner.addOuter(sum.name), one] }).outputs[0]!);
+    inner.addNode({
+      op,
+      inputs: [inner.addOuter(sum.name), one],
+      outputs: [inner.addValue(`${op}.y`)],
+    });
+    inner.addOutput(inner.value(`${op}.y`)!);
     return { kind: "graph" as const, value: inner };
   };
   const y = node("If", [condition], { then_branch: branch("Add"), else_branch: branch("Sub") });
@@ -64,7 +70,37 @@ describe("toSinglePrecision", () => {
   test("Casts between halves and float32 are taken out, names stay", () => {
     const graph = halfGraph("float16", [1]);
     toSinglePrecision(graph);
-    expect(String(graph)).toMatchInlineSnapshot();
+    expect(String(graph)).toMatchInlineSnapshot(`
+      "graph "halves" (ai.onnx 18)
+        input %x: float32[n, 1]
+        input %condition: bool[]
+        const %w: float32[1]
+        %Constant_output_0 = Constant() {value: float32[]}
+        %Mul_output_0 = Mul(%x, %w)
+        %Exp_output_0 = Exp(%Mul_output_0)
+        %Shape_output_0 = Shape(%x)
+        %ConstantOfShape_output_0 = ConstantOfShape(%Shape_output_0)
+        %Shape_output_0_3 = Shape(%x)
+        %ConstantOfShape_output_0_4 = ConstantOfShape(%Shape_output_0_3) {value: float32[1]}
+        %Clip_output_0 = Clip(%Exp_output_0, _, %Constant_output_0)
+        %Add_output_0 = Add(%ConstantOfShape_output_0, %ConstantOfShape_output_0_4)
+        %Add_output_0_5 = Add(%Clip_output_0, %Add_output_0)
+        %y: float32[n, 1] = If(%condition) {then_branch: {
+          graph "Add" (ai.onnx 18)
+            outer %Add_output_0_5
+            const %Add.one: float32[]
+            %Add.y = Add(%Add_output_0_5, %Add.one)
+            return %Add.y
+        }, else_branch: {
+          graph "Sub" (ai.onnx 18)
+            outer %Add_output_0_5
+            const %Sub.one: float32[]
+            %Sub.y = Sub(%Add_output_0_5, %Sub.one)
+            return %Sub.y
+        }}
+        %Cast_output_0_6 = Cast(%x) {to: 1}
+        return %y, %Cast_output_0_6"
+    `);
   });
 
   test("numbers stay what they are", () => {

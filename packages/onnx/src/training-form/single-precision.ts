@@ -55,7 +55,7 @@ function widenGraph(graph: Graph): number {
 
 function widenNode(graph: Graph, node: Node): number {
   let edits = 0;
-  for (const [name, attribute] of [...node.attributes]) {
+  for (const [name, attribute] of node.attributes) {
     const wide = widenedAttribute(name, attribute);
     if (!wide) continue;
     graph.setAttribute(node, name, wide);

@@ -1,10 +1,13 @@
 import type { Graph } from "../graph/graph.ts";
+import { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
 import { inlineInPlace } from "../normal-form/inline-functions.ts";
 import { attentionDecompositions } from "./attention-decompositions.ts";
 import { decompose } from "./decompose.ts";
+import { foldBiases } from "./fold-biases.ts";
 import { fusedDecompositions } from "./fused-decompositions.ts";
 import { raisePatterns } from "./raise-patterns.ts";
 import { toSinglePrecision } from "./single-precision.ts";
+import { dropStaleShapes } from "./stale-shapes.ts";
 import { standardDecompositions } from "./standard-decompositions.ts";
 import { upgradeOpset } from "./upgrade-opset.ts";
 
@@ -29,6 +32,8 @@ export function trainingForm(graph: Graph, kept: readonly string[] = []): Graph 
   toSinglePrecision(form);
   decompose(form, { ...standardDecompositions, ...fusedDecompositions, ...attentionDecompositions });
   raisePatterns(form);
+  foldBiases(new GraphDiffOps(form, "training"));
+  dropStaleShapes(form);
   form.setOutputs(outputs.map((name) => form.value(name)!));
   return form;
 }

@@ -14,7 +14,8 @@ export function evaluateGraph(
 ): Map<Value, Float64Tensor> {
   const values = new Map<Value, Float64Tensor>();
   for (const value of graph.initializers) {
-    if (value.data && value.data.dtype !== "string") values.set(value, float64Of(value.data));
+    const isFed = graph.isInput(value) && feeds[value.name] !== undefined;
+    if (value.data && value.data.dtype !== "string" && !isFed) values.set(value, float64Of(value.data));
   }
   for (const input of graph.inputs) {
     const feed = feeds[input.name];

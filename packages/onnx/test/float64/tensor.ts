@@ -27,7 +27,7 @@ export function float64Tensor(
 
 /** The content of a constant. */
 export function float64Of(tensor: Tensor): Float64Tensor {
-  return { dtype: tensor.dtype, shape: tensor.shape, data: Float64Array.from(readNumbers(tensor)) };
+  return { dtype: tensor.dtype, shape: tensor.shape, data: new Float64Array(readNumbers(tensor)) };
 }
 
 /** The same elements in another shape. */

@@ -1,5 +1,5 @@
 import { int, ints } from "../../graph/attribute.ts";
-import type { Node } from "../../graph/types.ts";
+import type { Dim, Node } from "../../graph/types.ts";
 import { intAttribute, intsAttribute, stringAttribute } from "../../ops/attributes.ts";
 import type { DiffOps } from "../diff-ops.ts";
 import type { Applied, VjpTable } from "../vjp.ts";
@@ -48,33 +48,44 @@ function transposedSliding<T>(
   const strides = intsAttribute(node, "strides") ?? ones;
   const dilations = intsAttribute(node, "dilations") ?? ones;
   const extra = intsAttribute(node, "output_padding") ?? kernel.map(() => 0);
-  const given = intsAttribute(node, "output_shape")?.slice(-kernel.length);
-  const autoPad = stringAttribute(node, "auto_pad", "NOTSET");
-  const explicit = intsAttribute(node, "pads") ?? kernel.flatMap(() => [0, 0]);
-  const places = kernel.map((size, i): { before: number; end: number } => {
-    const reach = strides[i]! * (Number(spatial[i]) - 1) + dilations[i]! * (size - 1) + 1;
-    if (!given && autoPad === "NOTSET")
-      return { before: explicit[i]!, end: explicit[i + kernel.length]! - extra[i]! };
-    if (!given && autoPad === "VALID") return { before: 0, end: -extra[i]! };
-    if (given && typeof spatial[i] !== "number")
-      throw unsupported(node, "its output_shape is for a symbolic size; give the sizes.");
-    // SAME asks for stride · input; how much that cuts off does not depend on the input.
-    const total = given
-      ? reach + extra[i]! - given[i]!
-      : dilations[i]! * (size - 1) + 1 + extra[i]! - strides[i]!;
-    const cut = Math.max(0, total);
-    const before = autoPad === "SAME_UPPER" ? Math.floor(cut / 2) : Math.ceil(cut / 2);
-    return { before, end: (given ? total : cut) - before - extra[i]! };
-  });
+  const reach = kernel.map((size, i) => dilations[i]! * (size - 1) + 1 + extra[i]!);
+  const pads = transposedPads(node, spatial, strides, reach);
+  // Padding of the output itself takes the place of padding behind it.
+  const ends = pads.map(([, after], i) => after - extra[i]!);
   const sliding = {
     kernel,
     strides,
     dilations,
-    before: places.map(({ before }) => before),
-    after: places.map(({ end }) => Math.max(0, end)),
+    before: pads.map(([before]) => before),
+    after: ends.map((end) => Math.max(0, end)),
     rest: kernel.map(() => 0),
   };
-  return { sliding, beyond: places.map(({ end }) => Math.max(0, -end)) };
+  return { sliding, beyond: ends.map((end) => Math.max(0, -end)) };
+}
+
+/** What is cut off the whole output of ConvTranspose, stride · (in − 1) + reach; at the end, a negative amount is added. */
+function transposedPads(
+  node: Node,
+  spatial: readonly Dim[],
+  strides: readonly number[],
+  reach: readonly number[],
+): readonly (readonly [before: number, after: number])[] {
+  const autoPad = stringAttribute(node, "auto_pad", "NOTSET");
+  const given = intsAttribute(node, "output_shape")?.slice(-spatial.length);
+  const explicit = intsAttribute(node, "pads");
+  const halves = (total: number): readonly [number, number] => {
+    const half = Math.max(0, total) / 2;
+    const before = autoPad === "SAME_UPPER" ? Math.floor(half) : Math.ceil(half);
+    return [before, total - before];
+  };
+  return spatial.map((input, i): readonly [number, number] => {
+    if (given && typeof input !== "number")
+      throw unsupported(node, "its output_shape is for a symbolic size; give the sizes.");
+    if (given) return halves(strides[i]! * (Number(input) - 1) + reach[i]! - given[i]!);
+    // To stride · in, whatever the input is.
+    if (autoPad.startsWith("SAME")) return halves(Math.max(0, reach[i]! - strides[i]!));
+    return explicit && autoPad === "NOTSET" ? [explicit[i]!, explicit[i + spatial.length]!] : [0, 0];
+  });
 }
 
 /** The cotangent of ConvTranspose where the windows reach. */

@@ -28,15 +28,13 @@ const below = <T>(ops: DiffOps<T>, x: T, bound: number): T => ops.call("Less", [
 const between = <T>(ops: DiffOps<T>, x: T, low: number, high: number, g: T): T =>
   ops.maskedBy(ops.call("And", [above(ops, x, low), below(ops, x, high)]), g);
 
-/** φ(x), the density of the standard normal distribution. */
-const density = <T>(ops: DiffOps<T>, x: T): T =>
-  ops.scale(ops.exp(ops.scale(ops.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-
-/** d/dx x·Φ(x) = Φ(x) + x·φ(x) */
+/** d/dx x·Φ(x) = ½ + ½·erf z + z·e^{−z²}/√π with z = x/√2; in as few passes as there are. */
 function geluSlope<T>(ops: DiffOps<T>, x: T): T {
-  const erf = ops.call("Erf", [ops.scale(x, Math.SQRT1_2)]);
-  const cumulative = ops.shift(ops.scale(erf, 0.5), 0.5);
-  return ops.add(cumulative, ops.mul(x, density(ops, x)));
+  const z = ops.scale(x, Math.SQRT1_2);
+  // e^{−z²}/√π
+  const density = ops.exp(ops.sub(ops.scalar(-Math.log(Math.PI) / 2, z), ops.square(z)));
+  const cumulative = ops.shift(ops.scale(ops.call("Erf", [z]), 0.5), 0.5);
+  return ops.add(cumulative, ops.mul(z, density));
 }
 
 /** Of ½x(1 + tanh u), u = √(2/π)(x + 0.044715x³): ½(1 + t) + ½x(1 − t²)u′ */

@@ -24,13 +24,14 @@ function normalisedAxes<T>(ops: DiffOps<T>, { node, inputs: [x] }: Applied<T>): 
   return Array.from({ length: rank - first }, (_, i) => first + i);
 }
 
-/** With h = g∘scale: (h − mean(h) − x̂·mean(h∘x̂)) / σ */
+/** With h = g∘scale: (h − mean(h) − x̂·mean(h∘x̂)) / σ. */
 const layerInput: Vjp = (ops, at, g) => {
   const { unit, inverse } = layerStatistics(ops, at);
   const axes = normalisedAxes(ops, at);
   const scaled = ops.mul(g, at.inputs[1]!);
   const along = ops.mul(unit, ops.mean(ops.mul(scaled, unit), axes));
-  return ops.mul(ops.sub(ops.sub(scaled, ops.mean(scaled, axes)), along), inverse);
+  const offset = ops.add(along, ops.mean(scaled, axes));
+  return ops.mul(ops.sub(scaled, offset), inverse);
 };
 
 /** Per-channel parameters of BatchNormalization, shaped to meet `[N, C, …]`. */

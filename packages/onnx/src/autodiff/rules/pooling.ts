@@ -1,5 +1,6 @@
 import { int, ints } from "../../graph/attribute.ts";
 import type { DataType } from "../../graph/tensor.ts";
+import type { Dim, Node } from "../../graph/types.ts";
 import { intAttribute, intsAttribute, stringAttribute } from "../../ops/attributes.ts";
 import { windowOf } from "../../ops/window.ts";
 import type { DiffOps } from "../diff-ops.ts";
@@ -89,36 +90,45 @@ function onesKernel<T>(ops: DiffOps<T>, like: T, kernel: readonly number[]): T {
   );
 }
 
-/** How many elements each window averages: a number where it is the same for all, else a tensor `[…outputs]`. */
+/** How many elements each window averages: a number where it is the same for all, else a tensor that broadcasts with the output. */
 function countedElements<T>(ops: DiffOps<T>, { node, inputs }: Applied<T>, sliding: Sliding): number | T {
-  const { kernel, strides, dilations, before, after } = sliding;
+  const { kernel, before, after } = sliding;
   const x = inputs[0]!;
+  const counts = axisCounts(node, sliding, ops.shape(x)!.slice(2)); // slidingOf has checked it
+  const plain = [...before, ...after].every((amount) => amount === 0);
+  if (plain || counts.every((list, i) => list?.every((count) => count === kernel[i]))) return product(kernel);
+  if (counts.every((list) => list !== undefined)) {
+    const table = counts.reduce<readonly number[]>(
+      (all, list) => all.flatMap((a) => list.map((b) => a * b)),
+      [1],
+    );
+    const sizes = counts.map((list) => list.length);
+    return ops.constant(ops.dtype(x), sizes, table);
+  }
+  return intAttribute(node, "count_include_pad", 0) === 0 ? countWhenRun(ops, x, sliding) : product(kernel);
+}
+
+/** For each axis, how many elements each window counts along it; `undefined` where the size is not known. */
+function axisCounts(
+  node: Node,
+  { kernel, strides, dilations, before, after }: Sliding,
+  spatial: readonly Dim[],
+): readonly (readonly number[] | undefined)[] {
   const withPadding = intAttribute(node, "count_include_pad", 0) !== 0;
-  const spatial = ops.shape(x)!.slice(2); // slidingOf has checked it
-  const pads = windowOf(node, kernel, spatial).pads;
-  const counts = kernel.map((size, i): readonly number[] | undefined => {
+  const { pads } = windowOf(node, kernel, spatial);
+  return kernel.map((size, i) => {
     const input = spatial[i];
     if (typeof input !== "number") return undefined;
+    // What ceil_mode adds behind the padding never counts.
     const [from, to] = withPadding ? [-before[i]!, input + pads[i]![1]] : [0, input];
     const reach = dilations[i]! * (size - 1) + 1;
     const outputs = Math.floor((input + before[i]! + after[i]! - reach) / strides[i]!) + 1;
     return range(outputs).map((output) => {
       const start = output * strides[i]! - before[i]!;
-      const at = range(size).map((k) => start + k * dilations[i]!);
-      return at.filter((position) => position >= from && position < to).length;
+      const seen = range(size).map((k) => start + k * dilations[i]!);
+      return seen.filter((at) => at >= from && at < to).length;
     });
   });
-  const plain = [...before, ...after].every((amount) => amount === 0);
-  if (plain || counts.every((list, i) => list?.every((count) => count === kernel[i]))) return product(kernel);
-  if (counts.every((list) => list !== undefined)) {
-    const table = counts.reduce<readonly number[]>(
-      (all, list) => all.flatMap((a) => list!.map((b) => a * b)),
-      [1],
-    );
-    const sizes = counts.map((list) => list!.length);
-    return ops.constant(ops.dtype(x), sizes, table);
-  }
-  return withPadding ? product(kernel) : countWhenRun(ops, x, sliding);
 }
 
 /** `[1, 1, …outputs]`: windows sliding over ones. */

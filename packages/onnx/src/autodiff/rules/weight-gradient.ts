@@ -107,7 +107,7 @@ export function weightsByConv<T>(ops: DiffOps<T>, { x, g, sliding, group, channe
   );
   // Elements that no window sees make the result larger than the kernel.
   const axes = range(kernel.length).filter((i) => sliding.rest[i] !== 0);
-  const cut = axes.reduce((weights, i) => ops.slice(weights, i + 2, 0, kernel[i]!), whole);
+  const cut = axes.reduce((weights, i) => ops.slice(weights, i + 2, 0, kernel[i]), whole);
   return ops.transpose(cut, swapped(sliding));
 }
 
