@@ -12,7 +12,7 @@ const items = [["forward", await open(writeModel(graph)), { x: T(data, shape) }]
 for (const train of (process.argv[2] ?? "gates,all").split(",")) {
   const trainer = await openTrainer(graph, { sites: findSites(graph), train, updates: "host", loss: meanSquaredError(), optimizer: sgd() });
   const feeds = { x: T(data, shape), targets: T(data, shape), "dgate.lambda": T(Float32Array.of(1e-4), []) };
-  for (const p of trainer.parameters) feeds[p.name] = T(p.initial, p.shape);
+  for (const p of trainer.parameters) feeds[p.name] = T(p.initial(), p.shape);
   const bytes = writeModel(trainer.graph);
   for (const o of JSON.parse(process.argv[3] ?? "[{}]")) items.push([train + JSON.stringify(o), await open(bytes, o), feeds, []]);
 }

@@ -22,8 +22,8 @@ const { fixedCharBatches, randomCharBatches, readCharData } = await importTypeSc
 
 export const sizes = { layers: 4, heads: 4, width: 128, context: 64 };
 export const allHeads = sizes.layers * sizes.heads;
-export const pretraining = { steps: 1000, batch: 16, learningRate: 2e-3, warmup: 0.1, end: 2e-4, clipNorm: 1 };
-const validationWindows = 256;
+export const pretraining = { steps: 2000, batch: 16, learningRate: 3e-3, warmup: 0.05, end: 3e-4, clipNorm: 1 };
+export const validationWindows = 384;
 
 export const data = readCharData();
 const batchSizes = { batch: pretraining.batch, context: sizes.context };
@@ -42,7 +42,8 @@ export async function open(graph, options) {
 
 /** Trains plainly and gives the model without gates. */
 export async function trainPlainly(graph, batches, { steps, learningRate, onProgress }) {
-  const trainer = await open(graph, { learningRate });
+  // The trainer asks for gates; a model with one head a layer has no heads to gate.
+  const trainer = await open(graph, { learningRate, gate: ["/h.0/mlp/c_fc/MatMul.neurons"] });
   await trainer.fit(batches, { steps, ...(onProgress && { onProgress }) });
   const { graph: trained } = await trainer.fold();
   await trainer.dispose();
@@ -89,24 +90,65 @@ export async function validationLoss(graph) {
 
 const headSites = (graph) => findSites(graph).filter(({ kind }) => kind === "heads");
 
-/** The heads with the `count` largest scores, of all layers together, at least `minimum` in each: heads by layer. */
-export function strongest(scores, count, minimum = 1) {
+/** The heads with the `count` largest scores, of all layers together: heads by layer. */
+export function strongest(scores, count) {
   const ranked = scores
     .flatMap((layer, l) => Array.from(layer, (score, head) => ({ l, head, score })))
-    .sort((a, b) => b.score - a.score);
-  const kept = scores.map(() => []);
-  const sure = scores.map((layer, l) => ranked.filter((each) => each.l === l).slice(0, minimum)).flat();
-  const rest = ranked.filter((each) => !sure.includes(each));
-  for (const { l, head } of [...sure, ...rest].slice(0, count)) kept[l].push(head);
-  return kept.map((heads) => heads.sort((a, b) => a - b));
+    .sort((a, b) => b.score - a.score)
+    .slice(0, count);
+  return scores.map((_, l) => ranked.filter((each) => each.l === l).map(({ head }) => head).sort((a, b) => a - b));
 }
 
-/** The model with these heads only. */
+/**
+ * The model with these heads only. `prune` leaves a layer one head at least: where none is kept the values and output rows of that one are
+ * zero, and stay so in training, for their gradients are zero too.
+ */
 export function keepHeads(graph, kept) {
   const sites = headSites(graph);
-  const plan = planFrom(sites, { kept: Object.fromEntries(sites.map(({ name }, l) => [name, kept[l]])) });
-  return prune(graph, plan).graph;
+  const names = sites.map(({ name }, l) => [name, kept[l].length > 0 ? kept[l] : [0]]);
+  const { graph: pruned } = prune(graph, planFrom(sites, { kept: Object.fromEntries(names) }));
+  kept.forEach((heads, l) => {
+    if (heads.length > 0) return;
+    for (const part of ["v_proj.weight", "v_proj.bias", "out_proj.weight"]) {
+      const value = pruned.value(`h.${l}.attn.${part}`);
+      value.data = { ...value.data, bytes: new Uint8Array(value.data.bytes.length) };
+    }
+  });
+  return pruned;
 }
 
 /** ‖w_j‖ of each head, V and O together: heads by layer. */
 export const headNorms = async (trainer) => (await trainer.norms()).map(({ norms }) => norms);
+
+/**
+ * Importance of heads by Michel et al. (2019): I_h = E|∂L/∂ξ_h| of a factor ξ_h = 1 on what head h gives, window by window. It is ⟨O_h, ∂L/∂O_h⟩
+ * for the rows O_h of the output projection.
+ *
+ * @returns scores by layer, as they are and divided by the layer's norm, as the paper does
+ */
+export async function gradientImportance(dense, windows, seed) {
+  const trainer = await open(dense, { train: "groups" });
+  const { parameters } = trainer;
+  const runner = await openRunner(trainer.graph);
+  const projections = parameters.filter(({ name }) => name.endsWith("out_proj.weight"));
+  const scores = projections.map(() => new Float64Array(sizes.heads));
+  const fixed = Object.fromEntries(parameters.map(({ name, shape, initial }) => [name, { data: initial, shape }]));
+  let count = 0;
+  for (const batch of randomCharBatches(data.train, { batch: 1, context: sizes.context }, seed)) {
+    if (count++ === windows) break;
+    const outputs = await runner.run({ ...fixed, ...batch, "dgate.lambda": { data: [0], shape: [] } });
+    projections.forEach(({ name, initial }, l) => {
+      const gradient = numbersOf(outputs[`${name}.gradient`]);
+      const size = initial.length / sizes.heads;
+      scores[l].forEach((_, head) => {
+        let sum = 0;
+        for (let i = head * size; i < (head + 1) * size; i++) sum += initial[i] * gradient[i];
+        scores[l][head] += Math.abs(sum) / windows;
+      });
+    });
+  }
+  await runner.dispose();
+  await trainer.dispose();
+  const normalised = scores.map((layer) => layer.map((score) => score / Math.hypot(...layer)));
+  return { scores, normalised };
+}

@@ -33,7 +33,7 @@ if (train === "forward") await profile(writeModel(graph), { x: T(data, shape) },
 else {
   const trainer = await openTrainer(graph, { sites: findSites(graph), train, updates, loss: meanSquaredError(), optimizer: sgd() });
   const feeds = { x: T(data, shape), targets: T(data, shape), "dgate.lambda": T(Float32Array.of(1e-4), []) };
-  for (const p of trainer.parameters) feeds[p.name] = T(p.initial, p.shape);
+  for (const p of trainer.parameters) feeds[p.name] = T(p.initial(), p.shape);
   if (updates === "graph") { feeds["dgate.learning_rate"] = T(Float32Array.of(1e-3), []); feeds["dgate.gate_rate"] = T(Float32Array.of(1e-3), []); }
   console.log(trainer.graph.nodes().length, "nodes");
   if (process.env.PRINT) console.log(String(trainer.graph).split("\n").slice(0, 400).join("\n"));

@@ -2,7 +2,7 @@
 import { warmupCosine } from "@dgate/onnx/train";
 import { allHeads, batchesOf, denseModel, headNorms, keepHeads, open, strongest, trainPlainly, validationLoss } from "./gpt-heads-model.mjs";
 
-export const S = Number(process.env.S ?? 150);
+export const S = Number(process.env.S ?? 200);
 export const rate = Number(process.env.LR ?? 1e-3);
 export const schedule = (from) => { const full = warmupCosine(rate, { warmup: 0.05, end: 0.1 * rate }); return (step) => full((step) / S); };
 
@@ -13,11 +13,11 @@ export function* rest(batches, from, count = Infinity) {
 }
 
 /** Gated training; λ grows by a factor each step until `keep` heads are alive, then is `after`. */
-export async function gated(dense, { seed, depth, keep, gateRate, from, to, ramp, after = 0, dead = 0.1, stop = false, initial = "balanced", minimum = 1, optimizer }) {
+export async function gated(dense, { seed, depth, keep, gateRate, from, to, ramp, after = 0, dead = 0.1, stop = false, initial = "balanced", minimum = 0, optimizer }) {
   const lr = schedule();
   let lambda = from; let reached; let step = 0;
   const gr = typeof gateRate === "number" ? () => gateRate : gateRate;
-  const trainer = await open(dense, { depth, initial, lambda: () => lambda, learningRate: (p) => lr(p * S), gateRate: (p) => lr(p * S) / rate * gr(p), ...(optimizer && {optimizer}) });
+  const trainer = await open(dense, { depth, initial, lambda: () => lambda, learningRate: (p) => lr(p * S), gateRate: (p) => lr(p * S) / rate * (reached === undefined ? gr(p) : rate), ...(optimizer && {optimizer}) });
   const start = await headNorms(trainer);
   const alive = (norms) => norms.reduce((sum, layer, l) => sum + Math.max(minimum, layer.filter((norm, j) => norm > dead * start[l][j]).length), 0);
   async function* steered() {

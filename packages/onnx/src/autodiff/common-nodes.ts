@@ -1,5 +1,6 @@
 import type { Attribute } from "../graph/attribute.ts";
 import type { Graph, Node, NodeInit, Value } from "../graph/graph.ts";
+import type { Tensor } from "../graph/tensor.ts";
 
 /** Operators that give something else each time. */
 const drawing = new Set(["RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"]);
@@ -48,7 +49,8 @@ export class CommonNodes {
   }
 
   #print(attribute: Attribute): string {
-    if (attribute.kind === "tensor") return `#${this.#identityOf(attribute.value)}`;
+    if (attribute.kind === "tensor")
+      return printTensor(attribute.value) ?? `#${this.#identityOf(attribute.value)}`;
     if (attribute.kind === "opaque") return `#${this.#identityOf(attribute.bytes)}`;
     return JSON.stringify([attribute.kind, attribute.value]);
   }
@@ -59,6 +61,13 @@ export class CommonNodes {
     this.#identities.set(object, this.#identities.size);
     return this.#identities.size - 1;
   }
+}
+
+/** Constants of more bytes are the same only if they are one object. */
+const comparedBytes = 4096;
+
+function printTensor({ dtype, shape, bytes, strings }: Tensor): string | undefined {
+  return strings || bytes.length > comparedBytes ? undefined : `${dtype}[${shape.join()}]${bytes.join()}`;
 }
 
 /**

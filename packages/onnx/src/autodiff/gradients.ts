@@ -5,7 +5,8 @@ import { trainingForm } from "../training-form/training-form.ts";
 import { backward } from "./backward.ts";
 import { mergeCommonNodes } from "./common-nodes.ts";
 import { GraphDiffOps } from "./graph-diff-ops.ts";
-import { isDifferentiable } from "./path.ts";
+import { simplify } from "./simplify.ts";
+import { isDifferentiable, pathBetween } from "./path.ts";
 
 /** What to differentiate. */
 export interface GradientOptions {
@@ -42,9 +43,14 @@ export function gradients(graph: Graph, { loss, wrt, outputs = [] }: GradientOpt
 
 /** Removes what nothing uses and what is computed twice, and orders the nodes. */
 export function tidy(graph: Graph): void {
-  removeDeadCode(graph);
-  while (mergeCommonNodes(graph) > 0) continue;
-  removeDeadCode(graph);
+  const merge = (): void => {
+    removeDeadCode(graph);
+    while (mergeCommonNodes(graph) > 0) continue;
+    removeDeadCode(graph);
+  };
+  merge();
+  simplify(new GraphDiffOps(graph, "gradient"));
+  merge();
   graph.sortNodes();
 }
 
@@ -79,8 +85,10 @@ export function emitGradients(ops: GraphDiffOps, loss: string, wrt: readonly str
     throw new DgateError("OPTION", `gradients: graph "${graph.name}" has no value "${name}".`);
   };
   const target = named(loss);
-  checkLoss(ops, target);
+  checkLoss(ops, target, "gradients");
   const values = wrt.map(named);
+  // Before a type is asked for that control flow hides.
+  pathBetween(graph, values, [target], (value) => ops.inference.types.get(value)?.dtype);
   for (const value of values) checkWrt(ops, value);
   const one = ops.constant(ops.dtype(target), [], [1]);
   const seed = ops.expandLike(one, target);
@@ -101,13 +109,17 @@ export function emitGradients(ops: GraphDiffOps, loss: string, wrt: readonly str
   return new Map(wrt.map((name, i) => [name, found.get(values[i]!)!]));
 }
 
-function checkLoss(ops: GraphDiffOps, loss: Value): void {
+/**
+ * A loss has one element, as far as its shape is known.
+ * @throws DgateError `OPTION`
+ */
+export function checkLoss(ops: GraphDiffOps, loss: Value, where: string): void {
   const shape = ops.shape(loss);
   const whole = shape?.every((dim) => dim === 1);
   if (whole !== false) return;
   throw new DgateError(
     "OPTION",
-    `gradients: the loss "${loss.name}" is [${shape!.map((dim) => dim ?? "?").join(", ")}], expected one element; reduce it first.`,
+    `${where}: the loss "${loss.name}" is [${shape!.map((dim) => dim ?? "?").join(", ")}], expected one element; reduce it first.`,
   );
 }
 

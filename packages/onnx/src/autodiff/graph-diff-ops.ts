@@ -29,6 +29,7 @@ export class GraphDiffOps extends DiffOps<Value> {
   readonly #scope: string;
   readonly #common: CommonNodes;
   readonly #constants = new Map<string, Value>();
+  readonly #nodeNames: Set<string>;
 
   /** @param scope what the names of new values start with */
   constructor(graph: Graph, scope: string, inference: GrowingInference = inferShapes(graph)) {
@@ -45,6 +46,7 @@ export class GraphDiffOps extends DiffOps<Value> {
     this.#scope = scope;
     this.#common = new CommonNodes(graph);
     for (const node of graph.sorted()) this.#common.add(node);
+    this.#nodeNames = new Set(graph.nodes().map(({ name }) => name));
   }
 
   override apply(
@@ -73,12 +75,19 @@ export class GraphDiffOps extends DiffOps<Value> {
   override dtype(x: Value): DataType {
     const type = this.inference.types.get(x);
     if (type) return type.dtype;
-    const node = this.graph.producer(x);
+    const node = this.#firstUnknown(x);
     throw new DgateError(
       "UNSUPPORTED",
       `the element type of "${x.name}" is not known${node ? `: ${describeNode(node)} has no shape rule` : ""}; ` +
         "declare it in the model's value_info.",
     );
+  }
+
+  /** The node that a missing type comes from: what it reads is known. */
+  #firstUnknown(x: Value): Node | undefined {
+    const node = this.graph.producer(x);
+    const unknown = node?.inputs.find((input) => input && !this.inference.types.has(input));
+    return unknown ? (this.#firstUnknown(unknown) ?? node) : node;
   }
 
   override constant(dtype: DataType, shape: readonly number[], values: ArrayLike<number>): Value {
@@ -98,7 +107,8 @@ export class GraphDiffOps extends DiffOps<Value> {
 
   #add(op: string, inputs: readonly (Value | undefined)[], attributes: Attributes, outputs: number): Node {
     const values = Array.from({ length: outputs }, () => this.graph.addValue(this.#fresh(op)));
-    const node = this.graph.addNode({ op, inputs, outputs: values, attributes, name: values[0]!.name });
+    const name = this.#freshNodeName(values[0]!.name);
+    const node = this.graph.addNode({ op, inputs, outputs: values, attributes, name });
     inferNode(this.graph, node, this.inference);
     for (const value of values) value.type = this.inference.types.get(value);
     return node;
@@ -137,6 +147,14 @@ export class GraphDiffOps extends DiffOps<Value> {
     // A 0 in the target means the size of what is read.
     const copies = target ? this.integers(target)?.includes(0) : true;
     return node?.op === "Reshape" && copies === false ? [node.inputs[0], target, ...more] : inputs;
+  }
+
+  /** A value that was given another name leaves its first one to its node. */
+  #freshNodeName(stem: string): string {
+    let name = stem;
+    for (let i = 1; this.#nodeNames.has(name); i += 1) name = `${stem}/${i}`;
+    this.#nodeNames.add(name);
+    return name;
   }
 
   #fresh(stem: string): string {

@@ -56,6 +56,8 @@ export interface RunnerOptions {
    * others keep their default.
    */
   readonly optionalInputs?: readonly string[];
+  /** An onnxruntime module to use instead of the installed one; `runtime` tells which it is (default `web`). */
+  readonly ort?: OrtModule;
   /** For a model given as bytes: the files that lie beside it, in memory. */
   readonly externalData?: readonly ExternalContent[];
   /** More options of `InferenceSession.create`. */
@@ -78,7 +80,8 @@ export async function openRunner(model: Graph | Uint8Array, options: RunnerOptio
   if (!["node", "web", undefined].includes(options.runtime)) {
     throw new DgateError("OPTION", `openRunner: runtime must be "node" or "web", got ${options.runtime}.`);
   }
-  const { runtime, ort } = await importFirstOrt(candidates(options.runtime));
+  const given = options.ort && { runtime: options.runtime ?? "web", ort: options.ort };
+  const { runtime, ort } = given ?? (await importFirstOrt(candidates(options.runtime)));
   if (runtime === "web") ort.env.wasm.numThreads = threads;
   const { bytes, externalData } = filesOf(model, options);
   if (runtime === "web") checkWebSize(bytes, externalData);

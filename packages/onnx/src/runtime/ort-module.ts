@@ -5,6 +5,8 @@ export interface OrtTensor {
   readonly type: string;
   readonly dims: readonly number[];
   readonly data: ArrayBufferView | readonly string[];
+  /** `cpu`, or where else it lies (onnxruntime 1.16 and later). */
+  readonly location?: string;
   dispose?(): void;
   /** The content of a tensor that lies on a device (onnxruntime 1.16 and later). */
   getData?(): Promise<ArrayBufferView | readonly string[]>;
@@ -41,7 +43,7 @@ export interface OrtModule {
     create(model: Uint8Array, options?: OrtSessionOptions): Promise<OrtSession>;
   };
   readonly env: {
-    readonly versions?: { readonly common?: string };
+    readonly versions?: { readonly common?: string; readonly node?: string };
     readonly wasm: { numThreads?: number; wasmPaths?: unknown };
     logLevel?: string;
   };

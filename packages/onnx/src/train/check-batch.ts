@@ -1,5 +1,6 @@
 import { DgateError } from "@dgate/core";
 import type { Graph, Value } from "../graph/graph.ts";
+import type { DataType } from "../graph/tensor.ts";
 import { sizeOfDim } from "../infer/dims.ts";
 import { frontAxis, intAttribute } from "../ops/attributes.ts";
 import type { Batch } from "../recover/batches.ts";
@@ -61,11 +62,15 @@ export class BatchCheck {
     const tensors: OrtTensors = {};
     const sizes = new Map<string, { readonly size: number; readonly input: string }>();
     for (const { name, type } of inputs) {
-      const tensor = toOrt(this.#ort, name, batch[name]!, type?.dtype);
+      const tensor = tensorFor(this.#ort, name, batch[name]!, type?.dtype, place);
       checkType(name, type, tensor, place);
       bindSizes(name, type?.shape, tensor.dims, sizes, place);
       this.#checkNumbers(name, tensor, place);
       tensors[name] = tensor;
+    }
+    const rows = Object.values(tensors).some(({ dims }) => !dims.includes(0));
+    if (!rows && inputs.length > 0) {
+      throw new DgateError("DATA", `train: ${place} has no rows; leave it out.`);
     }
     return { tensors, dims: Object.fromEntries([...sizes].map(([dim, { size }]) => [dim, size])) };
   }
@@ -94,7 +99,7 @@ export class BatchCheck {
       throw new DgateError("DATA", `train: ${place} has ${what} in "${name}" at row ${row} (element ${at}).`);
     };
     if (data instanceof Float32Array || data instanceof Float64Array) {
-      const at = data.findIndex((number) => !Number.isFinite(number));
+      const at = firstNotFinite(data);
       if (at >= 0) fail(at, `${data[at]}`);
     }
     const range = this.#ranges.get(name);
@@ -105,6 +110,35 @@ export class BatchCheck {
       if ((id < from || id >= to) && id !== also)
         fail(i, `the id ${id}, but ${of} has ${to} rows (0 to ${to - 1}),`);
     }
+  }
+}
+
+/** Index of the first NaN or infinity; −1 if all numbers are finite. */
+function firstNotFinite(numbers: Float32Array | Float64Array): number {
+  const { length } = numbers;
+  // 0 · x is 0 for every finite x and NaN for the others; two sums, so that neither addition waits for the other.
+  let [even, odd] = [0, 0];
+  for (let i = 0; i + 1 < length; i += 2) {
+    even += 0 * numbers[i]!;
+    odd += 0 * numbers[i + 1]!;
+  }
+  if (length % 2 === 1) even += 0 * numbers[length - 1]!;
+  return even === 0 && odd === 0 ? -1 : numbers.findIndex((number) => !Number.isFinite(number));
+}
+
+/** As `toOrt`, with the batch in the message. */
+function tensorFor(
+  ort: OrtModule,
+  name: string,
+  feed: Batch[string],
+  dtype: DataType | undefined,
+  place: string,
+): OrtTensor {
+  try {
+    return toOrt(ort, name, feed, dtype);
+  } catch (cause) {
+    if (!(cause instanceof DgateError)) throw cause;
+    throw new DgateError(cause.code, `train: "${name}" of ${place}: ${cause.message}`, { cause });
   }
 }
 

@@ -41,12 +41,13 @@ export function encodeCheckpoint(
 /**
  * Reads a checkpoint, and checks that it belongs to what it is read for.
  *
- * @param sizes number of elements of each array that must be there
- * @throws DgateError `FORMAT` for a damaged file, `CHECK` for one of another model, step or optimiser
+ * @param expected what training goes on with; `steered` tells whether λ follows a target
+ * @param sizes number of elements of each array: these must be there, and no others
+ * @throws DgateError `FORMAT` for a damaged file, `CHECK` for one of another model, step, optimiser or choice of parameters
  */
 export function decodeCheckpoint(
   { arrays, state: text }: Checkpoint,
-  expected: Pick<CheckpointState, "fingerprint" | "optimizer">,
+  expected: Pick<CheckpointState, "fingerprint" | "optimizer"> & { readonly steered: boolean },
   sizes: ReadonlyMap<string, number>,
 ): { readonly state: CheckpointState; readonly arrays: ReadonlyMap<string, Float32Array> } {
   const state = parseState(text);
@@ -63,11 +64,24 @@ export function decodeCheckpoint(
       `checkpoint: it was made with ${JSON.stringify(state.optimizer)}, this is ${own}; give the same optimizer.`,
     );
   }
+  if ((state.controller !== null) !== expected.steered) {
+    throw new DgateError(
+      "CHECK",
+      `checkpoint: lambda ${expected.steered ? "was no target" : "was steered to a target"} when it was made; give the same kind of lambda.`,
+    );
+  }
   const { tensors, metadata } = decodeSafetensors(arrays);
   if (metadata["step"] !== String(state.step)) {
     throw new DgateError(
       "CHECK",
       `checkpoint: the arrays are of step ${metadata["step"]}, the state of ${state.step}; take files that belong together.`,
+    );
+  }
+  const other = [...tensors.keys()].find((name) => !sizes.has(name));
+  if (other !== undefined) {
+    throw new DgateError(
+      "CHECK",
+      `checkpoint: it has "${other}", which is not trained here; train the same parameters with the same optimizer.`,
     );
   }
   const read = new Map<string, Float32Array>();
@@ -97,7 +111,7 @@ function parseState(text: string): CheckpointState {
     step! >= 0 &&
     typeof fingerprint === "string" &&
     typeof optimizer === "object" &&
-    (controller === null || typeof controller === "object");
+    isController(controller);
   if (version !== 1 || !sound) {
     throw new DgateError(
       "FORMAT",
@@ -106,3 +120,9 @@ function parseState(text: string): CheckpointState {
   }
   return parsed as CheckpointState; // just looked at
 }
+
+const isController = (state: TargetSparsityState | null | undefined): boolean =>
+  state === null ||
+  (typeof state === "object" &&
+    typeof state.lambda === "number" &&
+    (state.last === null || typeof state.last === "number"));

@@ -17,18 +17,27 @@ export function divergence(
 
 function likelyCause(
   { loss, penalty }: StepResult,
-  { learningRate, gateRate, lambda }: StepNumbers,
+  { step, learningRate, gateRate, lambda }: StepNumbers,
   before: StepResult | undefined,
 ): string {
-  if (!before) return "the model itself gives this on the first batch: look at its weights and at the batch";
+  const rates = `${learningRate}, gates ${gateRate}`;
+  if (step === 1)
+    return "the model itself gives this on the first batch: look at its weights and at the batch";
+  if (lambda * Math.max(learningRate, gateRate) > 2) {
+    // |1 − 2ηλ/D| > 1 for D = 2.
+    return `the penalty makes weights grow where the learning rate (${rates}) times λ (${lambda}) is more than 2: lower either`;
+  }
   if (!Number.isFinite(penalty)) {
-    return `gates or gated weights have overflowed: lower the learning rate (${learningRate}, gates ${gateRate}) or λ (${lambda})`;
+    return `gates or gated weights have overflowed: lower the learning rate (${rates}) or λ (${lambda})`;
+  }
+  if (before && (before.gradientNorm > 1e3 || before.loss > 1e3 || loss > 1e3 * (1 + before.loss))) {
+    return (
+      `the step before had a loss of ${before.loss.toPrecision(3)} and a gradient of norm ${before.gradientNorm.toPrecision(3)}: ` +
+      `lower the learning rate (${rates}), warm it up, or set clipNorm`
+    );
   }
   if (Number.isFinite(loss)) {
     return "the loss is finite but its gradient is not: a logarithm, root or quotient at 0 is likely; look at what the model computes before the loss";
   }
-  const growing = before.gradientNorm > 1e3 || before.loss > 1e3;
-  return growing
-    ? `the step before had a loss of ${before.loss.toPrecision(3)} and a gradient of norm ${before.gradientNorm.toPrecision(3)}: lower the learning rate (${learningRate}), warm it up, or set clipNorm`
-    : `the learning rate (${learningRate}, gates ${gateRate}) is probably too high; lower it, warm it up, or set clipNorm`;
+  return `the learning rate (${rates}) is probably too high; lower it, warm it up, or set clipNorm`;
 }

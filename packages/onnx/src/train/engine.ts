@@ -17,7 +17,7 @@ export type TrainProvider = "cpu" | "wasm" | "webgpu";
 
 /** What chooses and starts a runtime. */
 export interface EngineOptions {
-  /** By default `cpu` in Node and, in a page, `webgpu` where the browser offers an adapter, else `wasm`. */
+  /** By default `cpu` in Node and, in a page, `webgpu` where the browser offers a GPU, else `wasm`. */
   readonly provider?: TrainProvider;
   /** Threads of one run (default 1). */
   readonly threads?: number;
@@ -32,6 +32,8 @@ export interface EngineOptions {
 /** A runtime that sessions are made in. */
 export interface Engine {
   readonly ort: OrtModule;
+  /** The package of `ort`: onnxruntime-node or onnxruntime-web. */
+  readonly runtime: "node" | "web";
   readonly provider: TrainProvider;
   readonly threads: number;
   /** @param onDevice outputs that stay where they are computed */
@@ -58,6 +60,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   }
   return {
     ort,
+    runtime,
     provider,
     threads,
     open: (graph, onDevice = []) =>
@@ -87,7 +90,9 @@ async function choose({ provider, ort }: EngineOptions): Promise<Chosen> {
       `train: provider must be "cpu", "wasm" or "webgpu", got "${String(provider)}".`,
     );
   }
-  if (ort) return { provider: provider ?? "wasm", runtime: provider === "cpu" ? "node" : "web", ort };
+  // Where both packages are loaded, both have told their version; WebGPU in Node is onnxruntime-node's.
+  const native = provider === "cpu" || (provider === "webgpu" && ort?.env.versions?.node !== undefined);
+  if (ort) return { provider: provider ?? "wasm", runtime: native ? "node" : "web", ort };
   const node = {
     runtime: "node" as const,
     name: nodePackage,
@@ -114,9 +119,19 @@ async function choose({ provider, ort }: EngineOptions): Promise<Chosen> {
   return { provider: chosen, runtime: "web", ort: module };
 }
 
+/** Whether there is a GPU; an adapter that computes on the CPU is slower than WASM. */
 async function hasAdapter(): Promise<boolean> {
-  const { gpu } = (globalThis.navigator ?? {}) as { gpu?: { requestAdapter(): Promise<unknown> } }; // no types without a package
-  return gpu !== undefined && (await gpu.requestAdapter().catch(() => undefined)) !== undefined;
+  const { gpu } = (globalThis.navigator ?? {}) as { gpu?: Gpu }; // no types without a package
+  const adapter = await gpu?.requestAdapter().catch(() => undefined);
+  return adapter ? !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter ?? false) : false;
+}
+
+interface Gpu {
+  requestAdapter(): Promise<
+    | { readonly info?: { readonly isFallbackAdapter?: boolean }; readonly isFallbackAdapter?: boolean }
+    | null
+    | undefined
+  >;
 }
 
 /** What a runtime's error says, in one line. */

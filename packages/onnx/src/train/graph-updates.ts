@@ -1,6 +1,9 @@
-import type { OrtModule, OrtSession, OrtTensor } from "../runtime/ort-module.ts";
+import type { OrtSession, OrtTensor } from "../runtime/ort-module.ts";
+import { elementCount } from "../io/element-types.ts";
+import type { Engine } from "./engine.ts";
 import { numberOf } from "./host-updates.ts";
 import type { Optimizer } from "./optimizer.ts";
+import { readTensors } from "./read-tensors.ts";
 import { type Parameter, trainingNames } from "./training-graph.ts";
 import { isSound, type OrtTensors, type StepNumbers, type StepResult, type Updates } from "./updates.ts";
 
@@ -24,29 +27,30 @@ export function carriedOutputs(
 export class GraphUpdates implements Updates {
   readonly kind = "graph";
   readonly stateBytes: number;
-  readonly #ort: OrtModule;
+  readonly #engine: Engine;
   readonly #session: OrtSession;
   readonly #optimizer: Optimizer;
   readonly #carried: ReadonlyMap<string, Parameter & { readonly input: string }>;
   readonly #state = new Map<string, OrtTensor>();
 
-  constructor(ort: OrtModule, session: OrtSession, parameters: readonly Parameter[], optimizer: Optimizer) {
-    this.#ort = ort;
+  constructor(engine: Engine, session: OrtSession, parameters: readonly Parameter[], optimizer: Optimizer) {
+    this.#engine = engine;
     this.#session = session;
     this.#optimizer = optimizer;
     this.#carried = carriedOutputs(parameters, optimizer);
     let elements = 0;
     for (const { name, input, shape, initial } of this.#carried.values()) {
-      const array = input === name ? Float32Array.from(initial) : new Float32Array(initial.length);
-      this.#state.set(input, new ort.Tensor("float32", array, shape));
-      elements += initial.length;
+      const array = input === name ? initial() : new Float32Array(elementCount(shape));
+      this.#state.set(input, new engine.ort.Tensor("float32", array, shape));
+      elements += array.length;
     }
     // The state before a step and after it are there together.
     this.stateBytes = 8 * elements;
   }
 
   async step(batch: OrtTensors, numbers: StepNumbers): Promise<StepResult> {
-    const scalar = (value: number): OrtTensor => new this.#ort.Tensor("float32", Float32Array.of(value), []);
+    const { Tensor } = this.#engine.ort;
+    const scalar = (value: number): OrtTensor => new Tensor("float32", Float32Array.of(value), []);
     const feeds: OrtTensors = {
       ...batch,
       [trainingNames.lambda]: scalar(numbers.lambda),
@@ -71,13 +75,8 @@ export class GraphUpdates implements Updates {
     return result;
   }
 
-  async read(): Promise<Map<string, Float32Array>> {
-    const arrays = new Map<string, Float32Array>();
-    for (const [name, tensor] of this.#state) {
-      const data = tensor.getData ? await tensor.getData() : tensor.data;
-      arrays.set(name, (data as Float32Array).slice()); // float32, as declared
-    }
-    return arrays;
+  read(): Promise<Map<string, Float32Array>> {
+    return readTensors(this.#engine, this.#state);
   }
 
   write(arrays: ReadonlyMap<string, Float32Array>): void {
@@ -85,7 +84,7 @@ export class GraphUpdates implements Updates {
       const array = arrays.get(input);
       if (!array) continue;
       this.#state.get(input)?.dispose?.();
-      this.#state.set(input, new this.#ort.Tensor("float32", array.slice(), shape));
+      this.#state.set(input, new this.#engine.ort.Tensor("float32", array.slice(), shape));
     }
   }
 

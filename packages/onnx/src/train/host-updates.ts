@@ -33,7 +33,7 @@ export class HostUpdates implements Updates {
     this.#optimizer = optimizer;
     this.#clipNorm = clipNorm;
     this.#held = parameters.map((parameter) => {
-      const array = Float32Array.from(parameter.initial);
+      const array = parameter.initial();
       const slots = Array.from({ length: optimizer.slots }, () => new Float32Array(array.length));
       return { parameter, array, slots, tensor: new ort.Tensor("float32", array, parameter.shape) };
     });

@@ -1,4 +1,5 @@
 import { DgateError } from "@dgate/core";
+import { checkLoss } from "../autodiff/gradients.ts";
 import type { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
 import type { Value, ValueType } from "../graph/types.ts";
 
@@ -93,6 +94,13 @@ export function nextToken({
     emit(context) {
       const { ops } = context;
       const whole = context.output(logits);
+      const rank = ops.rank(whole) ?? 3;
+      if (rank !== 3) {
+        throw new DgateError(
+          "SHAPE",
+          `nextToken: "${whole.name}" has ${rank} axes, expected [batch, positions, vocabulary]; take crossEntropy for one label a row.`,
+        );
+      }
       const ids = context.input(tokens, { dtype: "int64", shape: ["batch", "positions"] });
       const scores = ops.slice(whole, 1, 0, -1);
       const wanted = ops.cast(ops.slice(ids, 1, 1), "int64");
@@ -134,15 +142,16 @@ function classify(
   ignore: number,
 ): EmittedLoss {
   const classes = classesOf(ops, scores, whole);
-  const ids = ops.cast(labels, "int64");
+  // WebGPU compares int32 but not int64.
+  const ids = ops.cast(labels, "int32");
   const counts = ops.cast(
-    ops.call("Not", [ops.call("Equal", [ids, ops.constant("int64", [], [ignore])])]),
+    ops.call("Not", [ops.call("Equal", [ids, ops.constant("int32", [], [ignore])])]),
     ops.dtype(scores),
   );
   const total = ops.call("Max", [ops.sum(counts, undefined, false), ops.scalar(1, scores)]);
   const weight = ops.unsqueeze(ops.div(counts, total), [-1]);
   const range = ops.constant(
-    "int64",
+    "int32",
     [classes],
     Array.from({ length: classes }, (_, i) => i),
   );
@@ -185,10 +194,13 @@ export function meanSquaredError({ output, targets = "targets" }: SquaredErrorOp
     name: "meanSquaredError",
     emit(context) {
       const value = context.output(output);
-      return squares(context.ops, value, context.input(targets, context.ops.inference.types.get(value)!));
+      return squares(context.ops, value, context.input(targets, typeOf(context.ops, value)));
     },
   };
 }
+
+const typeOf = ({ inference }: GraphDiffOps, value: Value): ValueType =>
+  inference.types.get(value) ?? { dtype: "float32" };
 
 /** @param weight of each row, with 1 as its last size; all count alike without */
 function squares(ops: GraphDiffOps, value: Value, target: Value, weight?: Value): EmittedLoss {
@@ -210,7 +222,7 @@ export interface DistillOptions {
   readonly output?: string;
   /** Softens both distributions of `kl`: softmax(x/T), and the loss times T² (default 1; Hinton et al. 2015). */
   readonly temperature?: number;
-  /** Input with 1 for positions that count and 0 for padding, of the output's shape without its last axis, or that of its first two axes. */
+  /** Input with 1 for positions that count and 0 for padding: `[batch, positions]`, the output's first axes but never its last. */
   readonly mask?: string;
 }
 
@@ -231,14 +243,28 @@ export function distill({ kind = "kl", output, temperature = 1, mask }: DistillO
     emit(context) {
       const { ops } = context;
       const value = context.output(output);
-      const teacher = context.input(teacherName(value.name), ops.inference.types.get(value)!);
-      const shape = ops.shape(value);
-      const type = { dtype: "int64", ...(shape && { shape: shape.slice(0, -1) }) } as const;
-      const flags = mask === undefined ? undefined : ops.cast(context.input(mask, type), ops.dtype(value));
+      const teacher = context.input(teacherName(value.name), typeOf(ops, value));
+      const flags = mask === undefined ? undefined : rowWeights(context, mask, value);
       if (kind === "mse") return squares(ops, value, teacher, flags && ops.unsqueeze(flags, [-1]));
       return divergence(ops, value, teacher, temperature, flags);
     },
   };
+}
+
+/** A mask of an output's first axes, with sizes of 1 for its others but the last. */
+function rowWeights({ ops, input }: LossContext, mask: string, output: Value): Value {
+  const shape = ops.shape(output);
+  const given = input(mask, {
+    dtype: "int64",
+    ...(shape && { shape: shape.slice(0, Math.min(2, shape.length - 1)) }),
+  });
+  const flags = ops.cast(given, ops.dtype(output));
+  const [rank, own] = [ops.rank(output), ops.rank(flags)];
+  if (rank === undefined || own === undefined) return flags;
+  return ops.unsqueeze(
+    flags,
+    Array.from({ length: Math.max(0, rank - 1 - own) }, (_, i) => own + i),
+  );
 }
 
 function divergence(
@@ -252,7 +278,7 @@ function divergence(
   const logs = ({ shifted, logNormaliser }: NonNullable<typeof own>): Value =>
     ops.sub(shifted, logNormaliser);
   const terms = ops.sum(ops.mul(wanted!.probabilities, ops.sub(logs(wanted!), logs(own!))), [-1], false);
-  const weight = flags ?? ops.expandLike(ops.scalar(1, terms), terms);
+  const weight = ops.expandLike(flags ?? ops.scalar(1, terms), terms);
   const total = ops.call("Max", [ops.sum(weight, undefined, false), ops.scalar(1, terms)]);
   const share = ops.div(weight, total);
   const loss = ops.scale(ops.sum(ops.mul(terms, share), undefined, false), temperature ** 2);
@@ -266,6 +292,7 @@ export function outputLoss(output?: string): Loss {
     name: "outputLoss",
     emit({ ops, output: find }) {
       const loss = find(output);
+      checkLoss(ops, loss, "outputLoss");
       return { loss, seeds: new Map([[loss, ops.expandLike(ops.scalar(1, loss), loss)]]) };
     },
   };

@@ -1,7 +1,10 @@
-import type { Graph, Node, Use, Value } from "../graph/graph.ts";
+import type { Graph, Value } from "../graph/graph.ts";
 import { fixedData } from "../graph/fixed-data.ts";
 import { isDifferentiable } from "../autodiff/path.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import { elementCount } from "../io/element-types.ts";
+import { readNumbers } from "../io/tensor-data.ts";
+import { circularTables } from "./circular-tables.ts";
 
 /** Inputs of each operator at which learned constants stand. */
 const learned: Readonly<Record<string, readonly number[]>> = {
@@ -16,6 +19,7 @@ const learned: Readonly<Record<string, readonly number[]>> = {
   MatMul: [0, 1],
   Mul: [0, 1],
   PRelu: [1],
+  Softmax: [0],
 };
 
 /** Operators that carry a constant to where it is used. */
@@ -37,47 +41,36 @@ const carrying = new Set([
  */
 export function learnedConstants(graph: Graph): Value[] {
   const angles = beforeAngles(graph);
-  return graph.initializers.filter((value) => {
+  const candidates = graph.initializers.filter((value) => {
     const data = fixedData(graph, value);
     if (!data || !isDifferentiable(data.dtype) || elementCount(data.shape) < 2 || angles.has(value))
       return false;
+    if (isMask(data)) return false;
     return isLearned(graph, value);
   });
+  const tables = circularTables(candidates);
+  return candidates.filter((value) => !tables.has(value));
 }
 
 function isLearned(graph: Graph, value: Value): boolean {
   return graph.uses(value).some(({ node, index }) => {
     if (!node || node.domain !== "") return false;
     if (carrying.has(node.op)) return node.outputs[0] !== undefined && isLearned(graph, node.outputs[0]);
-    if (!learned[node.op]?.includes(index)) return false;
-    return node.op !== "Gather" || !isPositionTable(graph, node);
+    return learned[node.op]?.includes(index) === true;
   });
 }
 
-/** A table whose rows are factors: cosines and sines, which queries and keys are multiplied with. */
-function isPositionTable(graph: Graph, gather: Node): boolean {
-  const readers = carriedUses(graph, gather.outputs[0]!);
-  return (
-    readers.length > 0 &&
-    readers.every(({ node }) => node?.op === "Mul" && readers.length > 1) &&
-    isAngular(gather)
-  );
+/** Zeros beside one other number: ones in a matrix, or what is too low for any softmax. */
+function isMask(data: Tensor): boolean {
+  const numbers = readNumbers(data);
+  const other = numbers.find((x) => x !== 0);
+  if (other === undefined || !numbers.every((x) => x === 0 || x === other)) return false;
+  const both = numbers.includes(0);
+  return other <= lowScore || (both && other === 1 && data.shape.length > 1);
 }
 
-/** Whether no element of a table is larger than 1, as of sines and cosines. */
-function isAngular({ inputs: [table] }: Node): boolean {
-  const { data } = table!;
-  if (data?.dtype !== "float32") return false;
-  const numbers = new Float32Array(new Uint8Array(data.bytes).buffer);
-  return numbers.every((number) => Math.abs(number) <= 1.0001);
-}
-
-function carriedUses(graph: Graph, value: Value): Use[] {
-  return graph.uses(value).flatMap((use) => {
-    const carries = use.node?.domain === "" && carrying.has(use.node.op);
-    return carries && use.node!.outputs[0] ? carriedUses(graph, use.node!.outputs[0]) : [use];
-  });
-}
+/** Swin adds it to the scores of positions that must not see each other; others add less. */
+const lowScore = -100;
 
 /** What the arguments of Sin and Cos are computed from. */
 function beforeAngles(graph: Graph): ReadonlySet<Value> {

@@ -1,3 +1,4 @@
+import { DgateError } from "@dgate/core";
 import type { Graph } from "../graph/graph.ts";
 import { removeDeadCode } from "../prune/dead-code.ts";
 import type { Batch } from "../recover/batches.ts";
@@ -31,7 +32,12 @@ export async function openTeacher(
     gives: new Set(outputs.map(teacherName)),
     async run(batch) {
       const feeds: OrtTensors = {};
-      for (const [name, dtype] of types) feeds[name] = toOrt(engine.ort, name, batch[name]!, dtype);
+      for (const [name, dtype] of types) {
+        const feed = batch[name];
+        if (!feed)
+          throw new DgateError("OPTION", `train: the batch lacks "${name}", which the dense model takes.`);
+        feeds[name] = toOrt(engine.ort, name, feed, dtype);
+      }
       const results = await session.run(feeds);
       return Object.fromEntries(outputs.map((name) => [teacherName(name), results[name]!]));
     },

@@ -9,6 +9,7 @@ import { type FoldedGroups, foldGates } from "../gating/fold-gates.ts";
 import { readGateRecord } from "../gating/gate-record.ts";
 import { type GateOptions, insertGates } from "../gating/insert-gates.ts";
 import type { Graph } from "../graph/graph.ts";
+import { elementCount } from "../io/element-types.ts";
 import { fingerprint } from "../prune/mask.ts";
 import { isQuantized } from "../quantization/is-quantized.ts";
 import type { Batch } from "../recover/batches.ts";
@@ -23,7 +24,7 @@ import { carriedOutputs, GraphUpdates } from "./graph-updates.ts";
 import { HostUpdates } from "./host-updates.ts";
 import { groupNorms, type SetNorms, withLearned } from "./learned-model.ts";
 import type { Loss } from "./loss.ts";
-import { outOfMemory } from "./out-of-memory.ts";
+import { checkWasmMemory, outOfMemory } from "./out-of-memory.ts";
 import { peakBytes } from "./memory.ts";
 import { adam, type Optimizer } from "./optimizer.ts";
 import { type PrunedModel, type PruneLearnedOptions, pruneLearned } from "./prune-learned.ts";
@@ -68,8 +69,9 @@ export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"
   /** Largest norm of the whole gradient; longer ones are scaled down to it. */
   readonly clipNorm?: number;
   /**
-   * Where the optimiser's updates are computed: in the graph, or over typed arrays. By default in the graph on WebGPU, where the parameters then
-   * never leave the device, else over typed arrays, which was faster in `pnpm bench train-step`.
+   * Where the optimiser's updates are computed: `graph` (default), as nodes of the training graph, so that parameters on a GPU never leave it;
+   * or `host`, over typed arrays, which takes less memory. In the graph was faster on every provider and with every optimiser in
+   * `pnpm bench train-step` and `pnpm bench onnx-step`.
    */
   readonly updates?: "graph" | "host";
 }
@@ -141,7 +143,7 @@ export interface Trainer {
   /**
    * Trains on batches until there are no more, or until `steps` are done.
    *
-   * @throws DgateError `OPTION`, `SHAPE` or `DATA` for a batch that does not fit, naming it; `DIVERGED` with step, loss and likely cause if loss
+   * @throws DgateError `OPTION`, `SHAPE` or `DATA` for a batch that does not fit, naming it, `DATA` if there is none at all; `DIVERGED` with step, loss and likely cause if loss
    * or gradient is not finite (the parameters are those of the step before); `MEMORY` with the size needed; `ABORTED`
    */
   fit(batches: TrainingBatches, options?: FitOptions): Promise<FitReport>;
@@ -174,19 +176,28 @@ export async function openTrainer(model: Graph, options: TrainerOptions): Promis
   const dense = isQuantized(model) ? dequantizeModel(model) : model;
   const gated = readGateRecord(dense) ? dense : gate(dense, model, options);
   const engine = await openEngine(options);
-  const { optimizer = adam(), clipNorm, groupWeights = "none", train = "groups", loss } = options;
-  const updates = options.updates ?? (engine.provider === "webgpu" ? "graph" : "host");
+  const {
+    optimizer = adam(),
+    clipNorm,
+    groupWeights = "none",
+    train = "groups",
+    updates = "graph",
+    loss,
+  } = options;
   const training = trainingGraph(gated, { loss, train, groupWeights, updates, optimizer, clipNorm });
   const onDevice =
     updates === "graph" && engine.provider === "webgpu"
       ? [...carriedOutputs(training.parameters, optimizer).keys()]
       : [];
-  const session = await engine.open(training.graph, onDevice);
+  const teacher = await openTeacher(engine, dense, training.teacher);
+  const session = await engine.open(training.graph, onDevice).catch(async (error: unknown) => {
+    await teacher?.dispose();
+    throw error;
+  });
   const state =
     updates === "graph"
-      ? new GraphUpdates(engine.ort, session, training.parameters, optimizer)
+      ? new GraphUpdates(engine, session, training.parameters, optimizer)
       : new HostUpdates(engine.ort, session, training.parameters, optimizer, clipNorm);
-  const teacher = await openTeacher(engine, dense, training.teacher);
   return new OnnxTrainer({ engine, gated, training, state, teacher, optimizer, options });
 }
 
@@ -278,7 +289,7 @@ class OnnxTrainer implements Trainer {
     if (steps === undefined || this.#step < steps) {
       for await (const batch of source) {
         await this.#stopIfAborted(options);
-        const numbers = await this.#numbers(steps);
+        const numbers = this.#numbers(steps);
         const start = performance.now();
         const result = await this.#runStep(batch, numbers);
         const stepMs = performance.now() - start;
@@ -297,6 +308,12 @@ class OnnxTrainer implements Trainer {
         }
       }
       if (signal?.aborted) await this.#stopIfAborted(options);
+      if (losses.length === 0) {
+        throw new DgateError(
+          "DATA",
+          `train: there is no batch for step ${this.#step + 1}; give batches that are not used up, or a function that makes them anew.`,
+        );
+      }
     }
     return {
       steps: losses.length,
@@ -321,11 +338,10 @@ class OnnxTrainer implements Trainer {
 
   async prune(options: PruneLearnedOptions = {}): Promise<PrunedModel> {
     const { verify = {} } = options;
-    const runtime = this.provider === "cpu" ? "node" : "web";
-    const threads = this.#parts.engine.threads;
+    const { ort, runtime, threads } = this.#parts.engine;
     return pruneLearned(await this.gated(), this.#initial, {
       ...options,
-      verify: verify === false ? false : { runtime, threads, ...verify },
+      verify: verify === false ? false : { ort, runtime, threads, ...verify },
     });
   }
 
@@ -347,16 +363,18 @@ class OnnxTrainer implements Trainer {
 
   restore(checkpoint: Checkpoint): void {
     const sizes = new Map<string, number>();
-    for (const { name, initial } of this.parameters) {
-      sizes.set(name, initial.length);
+    for (const { name, shape } of this.parameters) {
+      sizes.set(name, elementCount(shape));
       for (let i = 0; i < this.#parts.optimizer.slots; i++)
-        sizes.set(trainingNames.slot(name, i), initial.length);
+        sizes.set(trainingNames.slot(name, i), elementCount(shape));
     }
-    const { state, arrays } = decodeCheckpoint(checkpoint, this.#identity(), sizes);
+    const expected = { ...this.#identity(), steered: this.#controller !== undefined };
+    const { state, arrays } = decodeCheckpoint(checkpoint, expected, sizes);
+    if (state.controller) this.#controller?.restore(state.controller);
     this.#parts.state.write(arrays);
     this.#step = state.step;
     this.#last = undefined;
-    if (state.controller) this.#controller?.restore(state.controller);
+    this.#active = undefined;
   }
 
   async dispose(): Promise<void> {
@@ -375,7 +393,7 @@ class OnnxTrainer implements Trainer {
     throw new DgateError("ABORTED", `train: cancelled after step ${this.#step}.`, { cause: signal.reason });
   }
 
-  async #numbers(steps: number | undefined): Promise<StepNumbers> {
+  #numbers(steps: number | undefined): StepNumbers {
     const { lambda = 1e-4, learningRate = 1e-3, gateRate = learningRate } = this.#parts.options;
     for (const [name, schedule] of Object.entries({ lambda, learningRate, gateRate })) {
       if (typeof schedule === "function" && steps === undefined) {
@@ -388,25 +406,25 @@ class OnnxTrainer implements Trainer {
     const progress = steps === undefined ? 0 : this.#step / steps;
     return {
       step: this.#step + 1,
-      lambda: isTarget(lambda) ? await this.#steered(lambda) : scheduled("lambda", lambda, progress),
+      // The controller is there where lambda is a target.
+      lambda: isTarget(lambda) ? this.#controller!.lambda : scheduled("lambda", lambda, progress),
       learningRate: scheduled("learningRate", learningRate, progress),
       gateRate: scheduled("gateRate", gateRate, progress),
     };
   }
 
-  async #steered({ every = 50 }: TargetSparsity): Promise<number> {
-    const controller = this.#controller!; // made where lambda is a target
-    if (this.#step > 0 && this.#step % every === 0) {
-      const sets = await this.norms();
-      const total = sets.reduce((sum, { norms }) => sum + norms.length, 0);
-      const alive = sets.reduce((sum, { norms }) => {
-        const { threshold } = findDeadGroups(norms);
-        return sum + norms.filter((norm) => norm > threshold).length;
-      }, 0);
-      this.#active = alive / total;
-      controller.update(this.#active);
-    }
-    return controller.lambda;
+  /** Lets the controller of λ look at the groups. Before a checkpoint is taken, so that what it saw is in there. */
+  async #steer(): Promise<void> {
+    const { lambda } = this.#parts.options;
+    if (!isTarget(lambda) || this.#step % (lambda.every ?? 50) !== 0) return;
+    const sets = await this.norms();
+    const total = sets.reduce((sum, { norms }) => sum + norms.length, 0);
+    const alive = sets.reduce((sum, { norms }) => {
+      const { threshold } = findDeadGroups(norms);
+      return sum + norms.filter((norm) => norm > threshold).length;
+    }, 0);
+    this.#active = alive / total;
+    this.#controller!.update(this.#active);
   }
 
   async #runStep(batch: Batch, numbers: StepNumbers): Promise<StepResult> {
@@ -423,6 +441,7 @@ class OnnxTrainer implements Trainer {
     if (!isSound(result)) throw divergence(result, numbers, this.#last);
     this.#last = result;
     this.#step += 1;
+    await this.#steer();
     return result;
   }
 
@@ -431,7 +450,9 @@ class OnnxTrainer implements Trainer {
     const key = JSON.stringify(dims);
     if (key === this.#memory.key) return;
     const { training, state } = this.#parts;
-    this.#memory = { key, bytes: peakBytes(training.graph, dims) + state.stateBytes };
+    const bytes = peakBytes(training.graph, dims) + state.stateBytes;
+    checkWasmMemory(this.provider, bytes, this.#step + 1);
+    this.#memory = { key, bytes };
   }
 }
 

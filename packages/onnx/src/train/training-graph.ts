@@ -13,7 +13,7 @@ import { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
 import { graphOps } from "../gating/graph-ops.ts";
 import { type ResolvedGates, resolveGates } from "../gating/resolve-gates.ts";
 import type { Graph, Value, ValueType } from "../graph/graph.ts";
-import { readNumbers } from "../io/tensor-data.ts";
+import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { trainingForm } from "../training-form/training-form.ts";
 import type { LabelRange, Loss, LossContext } from "./loss.ts";
 import type { Optimizer } from "./optimizer.ts";
@@ -40,7 +40,8 @@ export interface TrainingGraphOptions {
 export interface Parameter {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly initial: Float32Array;
+  /** A copy of what it holds at first, made anew each time. */
+  readonly initial: () => Float32Array;
   /** A gate, a weight that is in a group, or any other weight. */
   readonly kind: "gate" | "grouped" | "other";
 }
@@ -83,29 +84,36 @@ export function trainingGraph(gated: Graph, options: TrainingGraphOptions): Trai
   const gates = resolved.flatMap((each) => each.gates.map(({ name }) => name));
   const weights = [...new Set(resolved.flatMap((each) => each.weights.map(({ value }) => value.name)))];
   const graph = trainingForm(gated, [...outputs, ...gates, ...weights]);
-  const kinds = chooseParameters(graph, gated, options.train, gates, weights);
+  const kinds = chooseParameters(graph, { gated, resolved }, options.train, gates, weights);
   const parameters = [...kinds].map(([name, kind]) => openParameter(graph, name, kind));
   const ops = new GraphDiffOps(graph, "train");
-  if (options.train === "gates") scaleActivations(ops, ({ data }) => data !== undefined);
+  scaleActivations(ops, {
+    isWeight: (value) => value.data !== undefined || kinds.get(value.name) === "grouped",
+    // Maps are larger than kernels: only a frozen kernel is better off.
+    layers: options.train === "gates" ? ["MatMul", "Gemm", "Conv"] : ["MatMul", "Gemm"],
+  });
   const teacher = teacherOutputs(options.loss, outputs);
-  const { loss, seeds, labels } = options.loss.emit(lossContext(ops, outputs));
+  const { loss, seeds, labels } = options.loss.emit(lossContext(ops, outputs, kinds));
   const reached = differentiate(ops, seeds, parameters);
-  const kept = parameters.filter(({ name }) => reached.has(name));
   checkReached(resolved, parameters, reached);
   const penalised = addPenalty(graph, resolved, reached, options);
+  const kept = parameters.filter(({ name }) => penalised.gradients.has(name));
+  for (const parameter of parameters) if (!kept.includes(parameter)) closeParameter(graph, parameter);
   return finish({ graph, loss, labels, teacher, parameters: kept, options, ...penalised });
 }
 
 function chooseParameters(
   graph: Graph,
-  gated: Graph,
+  { gated, resolved }: { readonly gated: Graph; readonly resolved: readonly ResolvedGates[] },
   train: Trained,
   gates: readonly string[],
   weights: readonly string[],
 ): Map<string, Parameter["kind"]> {
   const kinds = new Map<string, Parameter["kind"]>();
   if (train === "all") {
+    const fixed = gateConstants(gated, resolved);
     for (const { name, data } of learnedConstants(graph)) {
+      if (fixed.has(name)) continue;
       // What the training form made of several constants has no place to go back to.
       if (gated.value(name)?.data?.shape.join() === data!.shape.join()) kinds.set(name, "other");
     }
@@ -115,6 +123,18 @@ function chooseParameters(
   return kinds;
 }
 
+/** The constants of what computes `ω·Πγ`: the ones that spread a gate over its group are multiplied, but no weights. */
+function gateConstants(gated: Graph, resolved: readonly ResolvedGates[]): ReadonlySet<string> {
+  const found = new Set<string>();
+  const visit = (value: Value | undefined): void => {
+    if (!value || found.has(value.name)) return;
+    found.add(value.name);
+    for (const input of gated.producer(value)?.inputs ?? []) visit(input);
+  };
+  for (const each of resolved) each.gated.forEach(visit);
+  return found;
+}
+
 /** Makes a constant an input that has to be fed. */
 function openParameter(graph: Graph, name: string, kind: Parameter["kind"]): Parameter {
   const value = graph.value(name);
@@ -122,21 +142,35 @@ function openParameter(graph: Graph, name: string, kind: Parameter["kind"]): Par
   if (!value || !data) {
     throw new DgateError("GROUP", `train: the training form of the model has no constant "${name}".`);
   }
-  const initial = Float32Array.from(readNumbers(data));
   value.type = { dtype: "float32", shape: data.shape };
   if (!graph.isInput(value)) graph.declareInput(value);
   value.data = undefined;
+  const initial = (): Float32Array => {
+    const numbers = readNumbers(data);
+    return numbers instanceof Float32Array ? numbers : Float32Array.from(numbers);
+  };
   return { name, shape: data.shape, initial, kind };
 }
 
-function lossContext(ops: GraphDiffOps, outputs: readonly string[]): LossContext {
+/** Makes a constant again of what neither loss nor penalty depends on. */
+function closeParameter(graph: Graph, { name, shape, initial }: Parameter): void {
+  const value = graph.value(name)!;
+  graph.setData(value, tensorOf("float32", shape, initial()));
+  graph.undeclareInput(value);
+}
+
+function lossContext(
+  ops: GraphDiffOps,
+  outputs: readonly string[],
+  parameters: ReadonlyMap<string, unknown>,
+): LossContext {
   const { graph, inference } = ops;
   return {
     ops,
     output: (name) => graph.value(chooseOutput(outputs, name))!,
     input(name, type: ValueType) {
       const found = graph.value(name);
-      if (found && graph.isInput(found)) return found;
+      if (found && graph.isInput(found) && !parameters.has(name)) return found;
       if (found)
         throw new DgateError(
           "OPTION",
@@ -205,8 +239,9 @@ function addPenalty(
   const lambda = graph.addInput(trainingNames.lambda, { dtype: "float32", shape: [] });
   const gradients = new Map(reached);
   const add = (name: string, gradient: Value): void => {
+    // A weight that only its penalty depends on shrinks with the rest of its group.
     const before = gradients.get(name);
-    if (before) gradients.set(name, ops.add(before, gradient));
+    gradients.set(name, before ? ops.add(before, gradient) : gradient);
   };
   const penalties = resolved.map((each): Value => {
     const set = weighted(each.set, groupWeights);

@@ -7,6 +7,7 @@ import type { KeptInput, PruneReport } from "../prune/prune.ts";
 import { printType, shapesFit } from "../runtime/check-feeds.ts";
 import { isQuantized } from "../quantization/is-quantized.ts";
 import { openRunner, type Runner, type RunnerValue } from "../runtime/open-runner.ts";
+import type { OrtModule } from "../runtime/ort-module.ts";
 import { constantOf, type RunTensor } from "../runtime/run-tensor.ts";
 import { randomInputs } from "./random-inputs.ts";
 
@@ -15,6 +16,8 @@ export interface VerifyOptions {
   /** See `openRunner`. */
   readonly runtime?: "node" | "web";
   readonly threads?: number;
+  /** See `openRunner`. */
+  readonly ort?: OrtModule;
   /** Number of random inputs (default 3; the batch and other symbolic sizes are 1, 2, 3, 1, …). */
   readonly runs?: number;
   /**

@@ -18,7 +18,7 @@ const unary = (rule: <T>(point: Point<T>) => T): VjpRow => [
   (ops, { node, inputs: [x], outputs: [y] }, g) => rule({ ops, node, x: x!, y: y!, g }),
 ];
 
-const oneMinusSquare = <T>(ops: DiffOps<T>, x: T): T => ops.shift(ops.neg(ops.square(x)), 1);
+const oneMinusSquare = <T>(ops: DiffOps<T>, x: T): T => ops.sub(ops.scalar(1, x), ops.square(x));
 const onePlusSquare = <T>(ops: DiffOps<T>, x: T): T => ops.shift(ops.square(x), 1);
 
 const above = <T>(ops: DiffOps<T>, x: T, bound: number): T => ops.call("Greater", [x, ops.scalar(bound, x)]);
@@ -126,7 +126,7 @@ const functions: VjpTable = {
     const lambda = floatAttribute(node, "lambd", 0.5);
     return ops.maskedBy(ops.call("Or", [above(ops, x, lambda), below(ops, x, -lambda)]), g);
   }),
-  Sigmoid: unary(({ ops, y, g }) => ops.mul(g, ops.mul(y, ops.shift(ops.neg(y), 1)))),
+  Sigmoid: unary(({ ops, y, g }) => ops.mul(g, ops.mul(y, ops.sub(ops.scalar(1, y), y)))),
   Sin: unary(({ ops, x, g }) => ops.mul(g, ops.call("Cos", [x]))),
   Sinh: unary(({ ops, x, g }) => ops.mul(g, ops.call("Cosh", [x]))),
   Softplus: unary(({ ops, x, g }) => ops.mul(g, ops.call("Sigmoid", [x]))),

@@ -57,7 +57,9 @@ const maxPool: Vjp = (ops, at, g) => {
   const sliding = poolSliding(ops, at);
   const count = product(sliding.kernel);
   const seen = windows(ops, x, sliding);
-  const isMax = ops.call("Equal", [seen, ops.unsqueeze(at.outputs[0]!, [2])]);
+  // Not compared directly: onnxruntime may transpose what a comparison of two maps gives, and for bool WebGPU has no Transpose.
+  const below = ops.sub(seen, ops.unsqueeze(at.outputs[0]!, [2]));
+  const isMax = ops.call("Equal", [below, ops.scalar(0, x)]);
   const ranks = ops.constant(
     ops.dtype(x),
     [count, ...sliding.kernel.map(() => 1)],

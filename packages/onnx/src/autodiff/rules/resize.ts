@@ -6,11 +6,14 @@ import { frontAxis, intAttribute, intsAttribute, stringAttribute } from "../../o
 import type { DiffOps } from "../diff-ops.ts";
 import type { Applied, Vjp, VjpTable } from "../vjp.ts";
 import { interpolationMatrix, interpolationOf, type ResizedAxis } from "./interpolation.ts";
+import { interpolationAtRun } from "./interpolation-at-run.ts";
 import { product, range, reshapeTo, type Size, sizeAt, unsupported } from "./sizes.ts";
 
 /** What a node says of one axis of its input. */
 interface Request {
   readonly axis: number;
+  /** Where its size or scale stands in the list of them. */
+  readonly index: number;
   readonly input: Dim;
   /** The size asked for, if sizes are given and it is known. */
   readonly size: Dim;
@@ -36,10 +39,18 @@ function requests<T>(
     const [input, size] = [shape[axis], sizes?.[i]];
     const quotient =
       typeof size === "number" && typeof input === "number" ? size / input : divideDims(size, input);
-    return { axis, input, size, scale: scales?.[i] ?? (typeof quotient === "number" ? quotient : undefined) };
+    return {
+      axis,
+      index: i,
+      input,
+      size,
+      scale: scales?.[i] ?? (typeof quotient === "number" ? quotient : undefined),
+    };
   });
   return all.filter(({ scale }) => scale !== 1);
 }
+
+const growth = ({ scale = 1 }: Request): number => scale;
 
 /** The derivative of a linear map that works axis by axis: the transposed map of each axis in turn. */
 const resize: Vjp = (ops, at, g) => {
@@ -50,14 +61,18 @@ const resize: Vjp = (ops, at, g) => {
   if (repeats.every((count) => count !== undefined))
     return sumOfRepeats(ops, at, g, new Map(changed.map(({ axis }, i) => [axis, repeats[i]!])));
   // The axis that shrinks most comes first, which leaves least to do for the others.
-  const axes = changed.map((request) => ({ axis: request.axis, map: resizedAxis(at.node, request) }));
-  axes.sort((a, b) => b.map.output / b.map.input - a.map.output / a.map.input);
-  return axes.reduce((y, { axis, map }) => alongAxis(ops, at, y, axis, interpolationMatrix(at.node, map)), g);
+  return changed
+    .toSorted((a, b) => growth(b) - growth(a))
+    .reduce((y, request) => {
+      const map = resizedAxis(request);
+      return map
+        ? alongAxis(ops, at, y, request.axis, interpolationMatrix(at.node, map))
+        : alongOpenAxis(ops, at, y, g, request);
+    }, g);
 };
 
-function resizedAxis(node: Node, { axis, input, size, scale }: Request): ResizedAxis {
-  if (typeof input !== "number" || scale === undefined)
-    throw unsupported(node, `the sizes of axis ${axis} before and after must be known; give the sizes.`);
+function resizedAxis({ input, size, scale }: Request): ResizedAxis | undefined {
+  if (typeof input !== "number" || scale === undefined) return undefined;
   const output = typeof size === "number" ? size : Math.floor(Math.fround(input * scale));
   return { input, output, scale: Math.fround(scale) };
 }
@@ -122,6 +137,23 @@ function alongAxis<T>(
   const before = range(axis).map((i) => sizeAt(ops, y, i));
   const flat = ops.matmul(transposed, reshapeTo(ops, y, [...before, output, inner]));
   return reshapeTo(ops, flat, [...before, input, ...behind]);
+}
+
+/** The same with a matrix that is made when the graph runs. */
+function alongOpenAxis<T>(
+  ops: DiffOps<T>,
+  { node, inputs: [x, , scales, sizes] }: Applied<T>,
+  y: T,
+  g: T,
+  { axis, index }: Request,
+): T {
+  const rank = ops.rank(x!)!;
+  const scale = scales && !sizes ? ops.slice(scales, 0, index, index + 1) : undefined;
+  const ends = { input: ops.sizeOf(x!, axis), output: ops.sizeOf(g, axis), scale };
+  const matrix = interpolationAtRun(ops, node, ends, y);
+  if (axis === rank - 2) return ops.matmul(ops.transpose(matrix, [1, 0]), y);
+  const toEnd = range(rank).map((i) => (i === axis ? rank - 1 : i === rank - 1 ? axis : i));
+  return ops.transpose(ops.matmul(ops.transpose(y, toEnd), matrix), toEnd);
 }
 
 /** Both only move elements, so that the derivative moves them back. */

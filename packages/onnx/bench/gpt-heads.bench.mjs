@@ -1,0 +1,205 @@
+// Heads of a character GPT (4 layers of 4 heads, 128 wide, 64 characters of context): which to keep, by D-Gating (whole heads as groups: V columns
+// and O rows), by gradient importance (Michel et al. 2019), by norm, at random. Validation loss against the number of heads kept; every method
+// has the same steps of the same Adam on the same batches. `pnpm bench gpt-heads`; text from DGATE_DATA; DGATE_SEEDS=1,2,3 chooses seeds.
+// The dense models are kept in a folder of the temporary directory: a second run starts from them.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { formatTable, randomGenerator } from "@dgate/core";
+import { warmupCosine } from "@dgate/onnx/train";
+import {
+  allHeads,
+  batchesOf,
+  data,
+  denseModel,
+  gradientImportance,
+  headNorms,
+  keepHeads,
+  open,
+  pretraining,
+  sizes,
+  strongest,
+  trainPlainly,
+  validationLoss,
+  validationWindows,
+} from "./gpt-heads-model.mjs";
+
+const seeds = (process.env.DGATE_SEEDS ?? "1,2,3").split(",").map(Number);
+const kept = [12, 8, 4];
+const depths = [2, 3];
+const settings = {
+  steps: 150,
+  learningRate: { peak: 5e-4, warmup: 0.05, end: 5e-5 },
+  gating: {
+    initial: "balanced",
+    /** λ from the first number to the second, geometrically, over so many steps; 0 as soon as no more than K heads are alive. */
+    lambda: [3e-3, 6e-3],
+    ramp: 40,
+    /** At this step the heads are chosen even if more are alive. */
+    chosenBy: 60,
+    /** A head is alive above this part of the norm that it had. */
+    alive: 0.2,
+    /** Rate of the gates while λ is above 0, as a multiple of that of the weights; then that of the weights. */
+    gateRate: 100,
+  },
+  importanceWindows: 128,
+  randomDraws: 5,
+};
+
+if (!data) process.exit(0);
+const started = performance.now();
+const log = (line) => console.error(`[${((performance.now() - started) / 1000).toFixed(0)} s] ${line}`);
+
+const rate = (() => {
+  const { peak, ...shape } = settings.learningRate;
+  const at = warmupCosine(peak, shape);
+  return (step) => at(step / settings.steps);
+})();
+
+/** The batches of the second phase from a step on: those that every method sees at that step. */
+function* batchesFrom(seed, first) {
+  let step = 0;
+  for (const batch of batchesOf(seed, 1)) if (step++ >= first) yield batch;
+}
+
+/** Plain training for the steps that are left. */
+const trainFrom = (graph, seed, first) => {
+  const steps = settings.steps - first;
+  return trainPlainly(graph, batchesFrom(seed, first), {
+    steps,
+    learningRate: (progress) => rate(first + progress * steps),
+  });
+};
+
+const aliveOf = (norms, start) =>
+  norms.flatMap((layer, l) => Array.from(layer).filter((norm, j) => norm > settings.gating.alive * start[l][j])).length;
+
+/**
+ * D-Gating of one depth. λ grows until no more than K heads are alive; from that step on it is 0 in one branch, to the last step, and in
+ * another the heads are removed and the small model is trained for the steps that are left. Until then the runs of all K are one.
+ *
+ * @returns by K: the gated model after all steps with its ranking, and the model pruned on the way
+ */
+async function gate(dense, seed, depth) {
+  const { initial, lambda, ramp, chosenBy, gateRate } = settings.gating;
+  const [from, to] = lambda;
+  let [current, faster] = [from, true];
+  const trainer = await open(dense, {
+    depth,
+    initial,
+    lambda: () => current,
+    learningRate: (progress) => rate(progress * settings.steps),
+    gateRate: (progress) => rate(progress * settings.steps) * (faster ? gateRate : 1),
+  });
+  const start = await headNorms(trainer);
+  const batches = batchesOf(seed, 1);
+  const chosen = [];
+  for (let step = 0; chosen.length < kept.length; step++) {
+    const norms = await headNorms(trainer);
+    while (chosen.length < kept.length && (step >= chosenBy || aliveOf(norms, start) <= kept[chosen.length])) {
+      chosen.push({ keep: kept[chosen.length], step, norms, checkpoint: await trainer.save(), ...(await trainer.fold()) });
+    }
+    if (chosen.length === kept.length) break;
+    current = from * (to / from) ** Math.min(1, step / ramp);
+    // The schedules take the progress to the last step; one batch is one step.
+    await trainer.fit([batches.next().value], { steps: settings.steps });
+  }
+  [current, faster] = [0, false];
+  const results = [];
+  for (const { keep, step, norms, checkpoint, graph } of chosen) {
+    trainer.restore(checkpoint);
+    await trainer.fit(batchesFrom(seed, step), { steps: settings.steps });
+    const last = await headNorms(trainer);
+    const whole = (await trainer.fold()).graph;
+    const gatedOnly = await validationLoss(keepHeads(whole, strongest(last, keep)));
+    const heads = strongest(norms, keep);
+    const pruned = await trainFrom(keepHeads(graph, heads), seed, step);
+    results.push({ keep, step, alive: aliveOf(norms, start), heads, gated: gatedOnly, trained: await validationLoss(pruned) });
+    log(`seed ${seed}, D = ${depth}: ${JSON.stringify(results.at(-1))}`);
+  }
+  await trainer.dispose();
+  return results;
+}
+
+/** Scores of the heads of a dense model by method. */
+async function scoresOf(model, seed) {
+  const { scores, normalised } = await gradientImportance(model, settings.importanceWindows, 7000 + seed);
+  const trainer = await open(model, {});
+  const norms = await headNorms(trainer);
+  await trainer.dispose();
+  return { gradient: scores, "gradient, layers normalised": normalised, "L2 norm": norms };
+}
+
+const randomScores = (random) =>
+  Array.from({ length: sizes.layers }, () => Float64Array.from({ length: sizes.heads }, () => random.next()));
+
+/** All losses of one seed: `without` training after the cut, and `equal` training, by method and K. */
+async function experiment(seed) {
+  const dense = await denseModel(seed, log);
+  const plain = await trainFrom(dense, seed, 0);
+  const losses = { dense: await validationLoss(dense), plain: await validationLoss(plain), without: {}, equal: {}, chosen: {} };
+  log(`seed ${seed}: dense ${losses.dense.toFixed(4)}, trained on ${losses.plain.toFixed(4)}`);
+  const add = (table, method, keep, loss) => {
+    losses[table][method] = { ...losses[table][method], [keep]: loss };
+  };
+  for (const depth of depths) {
+    for (const { keep, step, alive, heads, gated, trained } of await gate(dense, seed, depth)) {
+      add("without", `D-Gating, D = ${depth}`, keep, gated);
+      add("equal", `D-Gating, D = ${depth}`, keep, trained);
+      add("chosen", `D-Gating, D = ${depth}`, keep, { step, alive, heads });
+    }
+  }
+  const random = randomGenerator(50 + seed);
+  const [ofPlain, ofDense] = [await scoresOf(plain, seed), await scoresOf(dense, seed)];
+  for (const keep of kept) {
+    for (const [method, scores] of Object.entries(ofPlain)) {
+      add("without", method, keep, await validationLoss(keepHeads(plain, strongest(scores, keep))));
+    }
+    let sum = 0;
+    for (let draw = 0; draw < settings.randomDraws; draw++) {
+      sum += await validationLoss(keepHeads(plain, strongest(randomScores(random), keep)));
+    }
+    add("without", "random", keep, sum / settings.randomDraws);
+    for (const [method, scores] of [["gradient", ofDense.gradient], ["random", randomScores(random)]]) {
+      const heads = strongest(scores, keep);
+      const tuned = await trainFrom(keepHeads(dense, heads), seed, 0);
+      add("equal", method, keep, await validationLoss(tuned));
+      add("chosen", method, keep, { step: 0, heads });
+    }
+    log(`seed ${seed}, ${keep} heads: ${JSON.stringify([losses.without, losses.equal].map((table) => Object.fromEntries(Object.entries(table).map(([name, by]) => [name, by[keep]]))))}`);
+  }
+  return losses;
+}
+
+const results = {};
+for (const seed of seeds) results[seed] = await experiment(seed);
+
+const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
+const deviation = (values) => Math.sqrt(mean(values.map((value) => (value - mean(values)) ** 2)) * (values.length / Math.max(1, values.length - 1)));
+const cell = (values) => `${mean(values).toFixed(4)} ± ${deviation(values).toFixed(4)}`;
+
+function table(name) {
+  const methods = Object.keys(results[seeds[0]][name]);
+  const rows = methods.map((method) => [
+    method,
+    ...kept.map((keep) => cell(seeds.map((seed) => results[seed][name][method][keep]))),
+  ]);
+  return formatTable(["validation loss", ...kept.map((keep) => `${keep} of ${allHeads} heads`)], rows);
+}
+
+const git = (...args) => execFileSync("git", args, { cwd: import.meta.dirname, encoding: "utf8" }).trim();
+const report = {
+  machine: { cpu: cpus()[0]?.model, node: process.version, commit: git("rev-parse", "--short", "HEAD"), date: new Date().toISOString().slice(0, 10) },
+  settings: { sizes, pretraining, validationWindows, kept, ...settings },
+  seconds: Math.round((performance.now() - started) / 1000),
+  results,
+};
+const folder = join(import.meta.dirname, "results");
+mkdirSync(folder, { recursive: true });
+writeFileSync(join(folder, "gpt-heads.json"), `${JSON.stringify(report, undefined, 2)}\n`);
+
+console.log(`dense ${cell(seeds.map((seed) => results[seed].dense))}; trained for ${settings.steps} more steps ${cell(seeds.map((seed) => results[seed].plain))}; ${seeds.length} seeds\n`);
+console.log(`without training after the cut:\n${table("without")}\n`);
+console.log(`cut and trained, ${settings.steps} steps in all:\n${table("equal")}\n`);
+console.log(JSON.stringify(report.settings));
