@@ -34,8 +34,8 @@ const settings = {
   gating: {
     initial: "balanced",
     /** λ from the first number to the second, geometrically, over so many steps; 0 as soon as no more than K heads are alive. */
-    lambda: [3e-3, 6e-3],
-    ramp: 40,
+    lambda: [3e-3, 1.5e-2],
+    ramp: 60,
     /** At this step the heads are chosen even if more are alive. */
     chosenBy: 60,
     /** A head is alive above this part of the norm that it had. */

@@ -17,7 +17,7 @@ const sites = findSites(graph);
 const batch = { x: { data: numbers(1), shape }, targets: { data: numbers(2), shape } };
 const forward = await openRunner(graph, { runtime: provider === "cpu" ? "node" : "web", threads });
 
-const cases = [
+const cases = process.env.DGATE_CASES ? JSON.parse(process.env.DGATE_CASES) : [
   ["all", "host"],
   ["all", "graph"],
   ["groups", "host"],

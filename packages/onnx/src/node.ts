@@ -6,3 +6,4 @@ export {
   type WriteFileOptions,
   type WrittenModel,
 } from "./io/write-file.ts";
+export { readCheckpoint, writeCheckpoint } from "./train/checkpoint-files.ts";

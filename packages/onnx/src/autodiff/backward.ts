@@ -26,8 +26,12 @@ export interface ReversePass<T> {
  * @throws DgateError `UNSUPPORTED` naming operator, node and domain, for an operator without a rule and for control flow
  */
 export function backward<T>({ graph, ops, tensorOf, seeds, wrt }: ReversePass<T>): Map<Value, T> {
-  const dtypeOf = (value: Value) => value.data?.dtype ?? ops.dtype(tensorOf(value));
+  const dtypeOf = (value: Value) => value.data?.dtype ?? ops.knownDtype(tensorOf(value));
   const path = pathBetween(graph, wrt, seeds.keys(), dtypeOf);
+  // Before anything is emitted: what lies behind an unknown operator is not known either, and rules could fail for that.
+  for (const node of path.nodes) {
+    node.inputs.forEach((input, index) => input && path.values.has(input) && ruleFor(node, index));
+  }
   const cotangents = new Map<Value, T[]>([...seeds].map(([value, seed]) => [value, [seed]]));
   const total = (value: Value): T | undefined => {
     const parts = cotangents.get(value);

@@ -26,6 +26,11 @@ export abstract class DiffOps<T> {
 
   abstract dtype(x: T): DataType;
 
+  /** As `dtype`; `undefined` where it is not known. */
+  knownDtype(x: T): DataType | undefined {
+    return this.dtype(x);
+  }
+
   /** A constant tensor, values in row-major order. */
   abstract constant(dtype: DataType, shape: readonly number[], values: ArrayLike<number>): T;
 

@@ -90,6 +90,10 @@ export class GraphDiffOps extends DiffOps<Value> {
     return unknown ? (this.#firstUnknown(unknown) ?? node) : node;
   }
 
+  override knownDtype(x: Value): DataType | undefined {
+    return this.inference.types.get(x)?.dtype;
+  }
+
   override constant(dtype: DataType, shape: readonly number[], values: ArrayLike<number>): Value {
     const shared = values.length <= sharedElements;
     const key = shared ? `${dtype}[${shape.join()}]${Array.from(values).join()}` : "";

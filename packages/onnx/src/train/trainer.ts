@@ -27,6 +27,7 @@ import type { Loss } from "./loss.ts";
 import { checkWasmMemory, outOfMemory } from "./out-of-memory.ts";
 import { peakBytes } from "./memory.ts";
 import { adam, type Optimizer } from "./optimizer.ts";
+import { pause } from "./pause.ts";
 import { type PrunedModel, type PruneLearnedOptions, pruneLearned } from "./prune-learned.ts";
 import { type Schedule, scheduled } from "./schedule.ts";
 import { type Teacher, openTeacher } from "./teacher.ts";
@@ -302,8 +303,7 @@ class OnnxTrainer implements Trainer {
         if (checkpoint && this.#step % checkpoint.every === 0) await checkpoint.save(await this.save());
         if (this.#step >= (steps ?? Infinity)) break;
         if (performance.now() - yielded > 50) {
-          // Lets timers, signals and the page have their turn.
-          await new Promise((resolve) => setTimeout(resolve, 0));
+          await pause();
           yielded = performance.now();
         }
       }

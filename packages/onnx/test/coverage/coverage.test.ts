@@ -200,6 +200,7 @@ Of pruning, *exact* means: the pruned model and the masked one give the same out
   than two million weights, up to 1e-5 of what a random direction has;
 - the gradient is made of standard operators that onnxruntime has for CPU and WASM, each needed, none computed twice.
 
-Weights of toy models that are all one number are drawn anew for this. Quantized models are differentiated in the float form that their codes stand for. A decoder whose two branches were merged into an
-\`If\` is refused by the name of that node: differentiate one of its branches as a model.
+Weights of toy models that are all one number are drawn anew for this. Quantized models are differentiated in the float form that
+their codes stand for. A decoder whose two branches were merged into an \`If\` is refused by the name of that node: differentiate one
+of its branches as a model.
 `;

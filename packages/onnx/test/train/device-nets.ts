@@ -1,14 +1,21 @@
-import type { Batch, Graph } from "@dgate/onnx";
-import { float, int, type Value } from "@dgate/onnx";
-import { crossEntropy, nextToken, type Loss } from "@dgate/onnx/train";
 import { randomGenerator } from "@dgate/core";
+import { type Batch, float, type Graph, int, ints, type Value } from "@dgate/onnx";
+import {
+  adam,
+  crossEntropy,
+  nextToken,
+  openTrainer,
+  sgd,
+  type Trainer,
+  type TrainerOptions,
+} from "@dgate/onnx/train";
 import { GraphBuilder } from "../graph-builder.ts";
 import { classBatches, mlp, normals } from "./nets.ts";
 
 /** A net small enough for a GPU that is computed by a CPU, with what it is trained on. */
-export interface DeviceNet {
+interface DeviceNet {
   readonly build: () => Graph;
-  readonly loss: () => Loss;
+  readonly options: TrainerOptions;
   readonly batches: (count: number) => Iterable<Batch>;
 }
 
@@ -18,8 +25,8 @@ function convNet(): Graph {
   const x = net.input("x", ["batch", 1, 8, 8]);
   const a = net.op("Relu", [net.conv("conv1", x, [1, 4], { pads: [1, 1, 1, 1] })]);
   const pooled = net.op("MaxPool", [a], {
-    kernel_shape: { kind: "ints", value: [2, 2] },
-    strides: { kind: "ints", value: [2, 2] },
+    kernel_shape: ints([2, 2]),
+    strides: ints([2, 2]),
   });
   const b = net.op("Relu", [net.conv("conv2", pooled, [4, 4])]);
   const flat = net.op("Flatten", [b], { axis: int(1) });
@@ -74,10 +81,60 @@ function* tokenBatches(count: number): Generator<Batch, void, undefined> {
   }
 }
 
-export const deviceNets = {
-  mlp: { build: mlp, loss: () => crossEntropy(), batches: (count) => classBatches(count, { rows: 8 }) },
-  conv: { build: convNet, loss: () => crossEntropy(), batches: imageBatches },
-  transformer: { build: transformer, loss: () => nextToken(), batches: tokenBatches },
+const common = { depth: 3, lambda: 1e-2, train: "all", learningRate: 0.01 } as const;
+
+const deviceNets = {
+  mlp: {
+    build: mlp,
+    options: { ...common, loss: crossEntropy(), optimizer: adam(), clipNorm: 1 },
+    batches: (count) => classBatches(count, { rows: 8 }),
+  },
+  conv: {
+    build: convNet,
+    options: { ...common, loss: crossEntropy(), optimizer: sgd({ momentum: 0.9 }) },
+    batches: imageBatches,
+  },
+  transformer: {
+    build: transformer,
+    options: { ...common, loss: nextToken(), optimizer: adam() },
+    batches: tokenBatches,
+  },
 } as const satisfies Readonly<Record<string, DeviceNet>>;
 
 export type DeviceNetName = keyof typeof deviceNets;
+export const deviceNetNames = Object.keys(deviceNets) as readonly DeviceNetName[]; // as typed above
+
+export const openDeviceNet = (
+  name: DeviceNetName,
+  options: Pick<TrainerOptions, "provider" | "updates" | "threads" | "wasmPaths" | "session">,
+): Promise<Trainer> => openTrainer(deviceNets[name].build(), { ...deviceNets[name].options, ...options });
+
+export const deviceBatches = (name: DeviceNetName, count: number): Iterable<Batch> =>
+  deviceNets[name].batches(count);
+
+/** What some steps came to, as plain data. */
+export interface DeviceSteps {
+  readonly losses: readonly number[];
+  readonly parameters: Readonly<Record<string, readonly number[]>>;
+}
+
+export async function deviceSteps(name: DeviceNetName, trainer: Trainer, steps: number): Promise<DeviceSteps> {
+  const { losses } = await trainer.fit(deviceBatches(name, steps));
+  const gated = await trainer.gated();
+  const parameters = trainer.parameters.map((parameter) => {
+    const { bytes } = gated.value(parameter.name)!.data!;
+    return [parameter.name, [...new Float32Array(bytes.slice().buffer)]];
+  });
+  return { losses: [...losses], parameters: Object.fromEntries(parameters) };
+}
+
+/** The largest difference of any loss and any parameter. */
+export function largestGap(a: DeviceSteps, b: DeviceSteps): number {
+  const numbers = ({ losses, parameters }: DeviceSteps): number[] => [
+    ...losses,
+    ...Object.values(parameters).flat(),
+  ];
+  const [left, right] = [numbers(a), numbers(b)];
+  if (left.length !== right.length || left.length < 20) return Infinity;
+  return left.reduce((most, number, i) => Math.max(most, Math.abs(number - right[i]!)), 0);
+}

@@ -1,0 +1,129 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  type DeviceNetName,
+  deviceNetNames,
+  type DeviceSteps,
+  deviceSteps,
+  largestGap,
+  openDeviceNet,
+} from "../../packages/onnx/test/train/device-nets.ts";
+import { hasChromium, openChromium } from "./chromium.ts";
+import { serve, type StaticServer } from "./static-server.ts";
+import type { PageSteps, page as trainPage } from "./train-page.ts";
+
+type Calls = typeof trainPage;
+
+/** SwiftShader compiles the shaders of a net for half a minute and more. */
+const timeoutMs = 300_000;
+const steps = 3;
+
+describe.skipIf(!hasChromium())("@dgate/onnx/train in Chromium", () => {
+  let folder = "";
+  let server: StaticServer;
+  let browser: Awaited<ReturnType<typeof openChromium>>;
+  let page: Page;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), "dgate-page-"));
+    await build({
+      entryPoints: [fileURLToPath(new URL("train-page.ts", import.meta.url))],
+      bundle: true,
+      splitting: true,
+      format: "esm",
+      platform: "browser",
+      conditions: ["@dgate/source", "onnxruntime-web-use-extern-wasm"],
+      outdir: folder,
+      minify: true,
+      logLevel: "error",
+    });
+    const ort = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
+    const html = '<!doctype html><script type="module" src="/page/train-page.js"></script>';
+    server = await serve({ "/ort/": ort, "/page/": folder }, { "/index.html": html });
+    browser = await openChromium();
+    page = await browser.context.newPage();
+    page.setDefaultTimeout(timeoutMs);
+    await page.goto(`${server.url}/index.html`);
+    await page.waitForFunction(() => "trainPage" in globalThis);
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Calls a function of the page. */
+  function call<Name extends keyof Calls>(
+    name: Name,
+    ...given: Parameters<Calls[Name]>
+  ): Promise<Awaited<ReturnType<Calls[Name]>>> {
+    return page.evaluate(
+      ([name, given]) => {
+        const { trainPage } = globalThis as unknown as { trainPage: Record<string, Function> };
+        return trainPage[name as string]!(...(given as unknown[]));
+      },
+      [name, given] as const,
+    );
+  }
+
+  const expected = new Map<DeviceNetName, DeviceSteps>();
+
+  async function inNode(name: DeviceNetName): Promise<DeviceSteps> {
+    const known = expected.get(name);
+    if (known) return known;
+    const trainer = await openDeviceNet(name, { provider: "cpu", updates: "host" });
+    const done = await deviceSteps(name, trainer, steps);
+    await trainer.dispose();
+    expected.set(name, done);
+    return done;
+  }
+
+  async function expectSame(name: DeviceNetName, found: PageSteps): Promise<void> {
+    const gap = largestGap(found, await inNode(name));
+    console.log(`${name} on ${found.provider}, updates in the ${found.updates}: ${gap}`);
+    expect(gap).toBeLessThan(1e-3);
+    expect(found.removed).toBeGreaterThan(0);
+    expect(found.equal).toBe(true);
+  }
+
+  describe.each(deviceNetNames)("%s", (name) => {
+    test.each([
+      ["wasm", "host"],
+      ["wasm", "graph"],
+      ["webgpu", "graph"],
+      ["webgpu", "host"],
+    ] as const)("%s with updates in the %s comes to what onnxruntime-node does", async (provider, updates) => {
+      const found = await call("train", name, { provider, updates }, steps);
+      expect(found).toMatchObject({ provider, updates });
+      await expectSame(name, found);
+    }, timeoutMs);
+  });
+
+  test("an adapter that computes on the CPU is not taken by itself", async () => {
+    const found = await call("train", "mlp", { threads: 2 }, steps);
+    expect(found).toMatchObject({ provider: "wasm", updates: "host" });
+    await expectSame("mlp", found);
+  }, timeoutMs);
+
+  test("20 steps on the device keep no more buffers than one", async () => {
+    const counts = await call("buffersOverSteps", "mlp", 4, 20);
+    console.log(counts.join(" "));
+    expect(counts[0]).toBeGreaterThan(20);
+    expect(Math.max(...counts)).toBe(counts[0]);
+  }, timeoutMs);
+
+  test.each(["wasm", "webgpu"] as const)("timers run while %s trains, and a signal stops it", async (provider) => {
+    const { code, steps, ticks, delayMs } = await call("abortedFit", "mlp", { provider }, 2_000);
+    console.log(provider, { code, steps, ticks, delayMs });
+    expect(code).toBe("ABORTED");
+    expect(steps).toBeGreaterThan(0);
+    expect(ticks).toBeGreaterThan(5);
+  }, timeoutMs);
+});
