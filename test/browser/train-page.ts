@@ -23,8 +23,6 @@ export interface PageSteps extends DeviceSteps {
 export interface PageAbort {
   readonly code: string;
   readonly steps: number;
-  /** Timers that had their turn while the trainer ran. */
-  readonly ticks: number;
   /** From the call of `abort` to the end of `fit`. */
   readonly delayMs: number;
 }
@@ -82,22 +80,23 @@ async function buffersOverSteps(name: DeviceNetName, warm: number, steps: number
   return counts;
 }
 
-async function abortedFit(name: DeviceNetName, where: Where, afterMs: number): Promise<PageAbort> {
+/** Training without end, cancelled by the given tick of a timer; ticks before the first step do not count. */
+async function abortedFit(name: DeviceNetName, where: Where, ticks: number): Promise<PageAbort> {
   const trainer = await trainerOf(name, where);
   const controller = new AbortController();
-  let ticks = 0;
-  const timer = setInterval(() => ticks++, 10);
-  let aborted = 0;
-  setTimeout(() => {
+  let [ticked, aborted] = [0, 0];
+  const timer = setInterval(() => {
+    if (trainer.step > 0) ticked += 1;
+    if (ticked < ticks || aborted > 0) return;
     aborted = performance.now();
     controller.abort();
-  }, afterMs);
+  }, 10);
   const code = await trainer.fit(deviceBatches(name, 1e6), { signal: controller.signal }).then(
     () => "none",
     (error: unknown) => (error instanceof DgateError ? error.code : String(error)),
   );
   clearInterval(timer);
-  return { code, steps: trainer.step, ticks, delayMs: performance.now() - aborted };
+  return { code, steps: trainer.step, delayMs: performance.now() - aborted };
 }
 
 /** What the test calls in the page. */

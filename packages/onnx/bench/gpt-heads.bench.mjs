@@ -34,14 +34,16 @@ const settings = {
   gating: {
     initial: "balanced",
     /** λ from the first number to the second, geometrically, over so many steps; 0 as soon as no more than K heads are alive. */
-    lambda: [3e-3, 1.5e-2],
+    lambda: [5e-4, 4e-3],
     ramp: 60,
     /** At this step the heads are chosen even if more are alive. */
     chosenBy: 60,
     /** A head is alive above this part of the norm that it had. */
     alive: 0.2,
-    /** Rate of the gates while λ is above 0, as a multiple of that of the weights; then that of the weights. */
-    gateRate: 100,
+    /** Rate of the gates, as a multiple of that of the weights: while λ is above 0, and then. */
+    gateRate: [100, 20],
+    /** Steps between the choice and the cut, without penalty: what the penalty has shrunk grows back. */
+    recovery: 30,
   },
   importanceWindows: 128,
   randomDraws: 5,
@@ -58,9 +60,12 @@ const rate = (() => {
 })();
 
 /** The batches of the second phase from a step on: those that every method sees at that step. */
-function* batchesFrom(seed, first) {
+function* batchesFrom(seed, first, end = settings.steps) {
   let step = 0;
-  for (const batch of batchesOf(seed, 1)) if (step++ >= first) yield batch;
+  for (const batch of batchesOf(seed, 1)) {
+    if (step === end) return;
+    if (step++ >= first) yield batch;
+  }
 }
 
 /** Plain training for the steps that are left. */
@@ -82,15 +87,15 @@ const aliveOf = (norms, start) =>
  * @returns by K: the gated model after all steps with its ranking, and the model pruned on the way
  */
 async function gate(dense, seed, depth) {
-  const { initial, lambda, ramp, chosenBy, gateRate } = settings.gating;
+  const { initial, lambda, ramp, chosenBy, gateRate, recovery } = settings.gating;
   const [from, to] = lambda;
-  let [current, faster] = [from, true];
+  let [current, faster] = [from, gateRate[0]];
   const trainer = await open(dense, {
     depth,
     initial,
     lambda: () => current,
     learningRate: (progress) => rate(progress * settings.steps),
-    gateRate: (progress) => rate(progress * settings.steps) * (faster ? gateRate : 1),
+    gateRate: (progress) => rate(progress * settings.steps) * faster,
   });
   const start = await headNorms(trainer);
   const batches = batchesOf(seed, 1);
@@ -98,24 +103,26 @@ async function gate(dense, seed, depth) {
   for (let step = 0; chosen.length < kept.length; step++) {
     const norms = await headNorms(trainer);
     while (chosen.length < kept.length && (step >= chosenBy || aliveOf(norms, start) <= kept[chosen.length])) {
-      chosen.push({ keep: kept[chosen.length], step, norms, checkpoint: await trainer.save(), ...(await trainer.fold()) });
+      chosen.push({ keep: kept[chosen.length], step, norms, checkpoint: await trainer.save() });
     }
     if (chosen.length === kept.length) break;
     current = from * (to / from) ** Math.min(1, step / ramp);
     // The schedules take the progress to the last step; one batch is one step.
     await trainer.fit([batches.next().value], { steps: settings.steps });
   }
-  [current, faster] = [0, false];
+  [current, faster] = [0, gateRate[1]];
   const results = [];
-  for (const { keep, step, norms, checkpoint, graph } of chosen) {
+  for (const { keep, step, norms, checkpoint } of chosen) {
     trainer.restore(checkpoint);
-    await trainer.fit(batchesFrom(seed, step), { steps: settings.steps });
-    const last = await headNorms(trainer);
-    const whole = (await trainer.fold()).graph;
-    const gatedOnly = await validationLoss(keepHeads(whole, strongest(last, keep)));
+    const cut = Math.min(settings.steps, step + recovery);
+    await trainer.fit(batchesFrom(seed, step, cut), { steps: settings.steps });
     const heads = strongest(norms, keep);
-    const pruned = await trainFrom(keepHeads(graph, heads), seed, step);
-    results.push({ keep, step, alive: aliveOf(norms, start), heads, gated: gatedOnly, trained: await validationLoss(pruned) });
+    const small = keepHeads((await trainer.fold()).graph, heads);
+    await trainer.fit(batchesFrom(seed, cut), { steps: settings.steps });
+    const last = await headNorms(trainer);
+    const gated = await validationLoss(keepHeads((await trainer.fold()).graph, strongest(last, keep)));
+    const trained = await validationLoss(await trainFrom(small, seed, cut));
+    results.push({ keep, step, cut, alive: aliveOf(norms, start), heads, gated, trained });
     log(`seed ${seed}, D = ${depth}: ${JSON.stringify(results.at(-1))}`);
   }
   await trainer.dispose();
@@ -144,10 +151,10 @@ async function experiment(seed) {
     losses[table][method] = { ...losses[table][method], [keep]: loss };
   };
   for (const depth of depths) {
-    for (const { keep, step, alive, heads, gated, trained } of await gate(dense, seed, depth)) {
+    for (const { keep, step, cut, alive, heads, gated, trained } of await gate(dense, seed, depth)) {
       add("without", `D-Gating, D = ${depth}`, keep, gated);
       add("equal", `D-Gating, D = ${depth}`, keep, trained);
-      add("chosen", `D-Gating, D = ${depth}`, keep, { step, alive, heads });
+      add("chosen", `D-Gating, D = ${depth}`, keep, { step, cut, alive, heads });
     }
   }
   const random = randomGenerator(50 + seed);
@@ -165,7 +172,7 @@ async function experiment(seed) {
       const heads = strongest(scores, keep);
       const tuned = await trainFrom(keepHeads(dense, heads), seed, 0);
       add("equal", method, keep, await validationLoss(tuned));
-      add("chosen", method, keep, { step: 0, heads });
+      add("chosen", method, keep, { cut: 0, heads });
     }
     log(`seed ${seed}, ${keep} heads: ${JSON.stringify([losses.without, losses.equal].map((table) => Object.fromEntries(Object.entries(table).map(([name, by]) => [name, by[keep]]))))}`);
   }

@@ -6,7 +6,6 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
-import { formatTable } from "@dgate/core";
 import { countCosts, findSites } from "@dgate/onnx";
 import { crossEntropy, openTrainer, sgd, warmupCosine } from "@dgate/onnx/train";
 import { importTypeScript } from "./import-typescript.mjs";
@@ -82,23 +81,19 @@ const rows = results.map((each) => [
   each.seconds.toFixed(0),
   each.stepMs.toFixed(2),
 ]);
-console.log(`seed ${seed}, ${epochs} epochs, onnxruntime-node, 1 thread`);
-console.log(
-  formatTable(
-    [
-      "D",
-      "λ",
-      "accuracy, gated",
-      "pruned",
-      "neurons of 400",
-      "near the threshold",
-      "parameters",
-      "seconds",
-      "ms a step",
-    ],
-    rows,
-  ),
-);
+const header = [
+  "D",
+  "λ",
+  "accuracy, gated",
+  "pruned",
+  "neurons of 400",
+  "near the threshold",
+  "parameters",
+  "seconds",
+  "ms a step",
+];
+console.log(`seed ${seed}, ${epochs} epochs, onnxruntime-node, 1 thread\n`);
+for (const row of [header, header.map(() => "---"), ...rows]) console.log(`| ${row.join(" | ")} |`);
 
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], {
   cwd: import.meta.dirname,

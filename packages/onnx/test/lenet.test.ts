@@ -36,4 +36,5 @@ test.skipIf(!mnist)(
     expect(verification?.equal).toBe(true);
     expect(graph.value("hidden1.kernel")!.data!.shape[1]).toBe(decisions[0]!.kept.length);
   },
+  120_000,
 );

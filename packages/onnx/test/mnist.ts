@@ -10,9 +10,9 @@ import { dataFolder } from "./files.ts";
 const pixels = 784;
 
 /** Images with their classes. */
-export interface Digits {
-  /** `[count, 784]`, in [0, 1]. */
-  readonly images: Float32Array;
+interface Digits {
+  /** `[count, 784]`, grey from 0 to 255. */
+  readonly images: Uint8Array;
   readonly labels: Uint8Array;
 }
 
@@ -31,10 +31,8 @@ export function readMnist(
 function readDigits(folder: string, part: string): Digits {
   const bytes = (kind: string): Uint8Array =>
     gunzipSync(readFileSync(join(folder, `${part}-${kind}-ubyte.gz`)));
-  const raw = bytes("images-idx3").subarray(16); // behind the idx header
-  const images = new Float32Array(raw.length);
-  for (let i = 0; i < raw.length; i++) images[i] = raw[i]! / 255;
-  return { images, labels: bytes("labels-idx1").subarray(8) };
+  // Headers of idx files: 4 bytes, and 4 for each axis.
+  return { images: bytes("images-idx3").subarray(16), labels: bytes("labels-idx1").subarray(8) };
 }
 
 /** The first so many. */
@@ -69,11 +67,11 @@ export function lenet(seed: number): Graph {
   return graph;
 }
 
-/** Rows of the given numbers, with their `labels`. */
-export function digitBatch({ images, labels }: Digits, rows: ArrayLike<number>): Batch {
+/** Rows of the given numbers with pixels in [0, 1], and their `labels`. */
+function digitBatch({ images, labels }: Digits, rows: ArrayLike<number>): Batch {
   const data = new Float32Array(rows.length * pixels);
   const classes = Array.from(rows, (row, i) => {
-    data.set(images.subarray(row * pixels, (row + 1) * pixels), i * pixels);
+    for (let p = 0; p < pixels; p++) data[i * pixels + p] = images[row * pixels + p]! / 255;
     return labels[row]!;
   });
   return { x: { data, shape: [rows.length, pixels] }, labels: { data: classes, shape: [rows.length] } };

@@ -77,7 +77,7 @@ function copyOf({ graph, inference }: GraphDiffOps, value: Value, name: string):
  * @returns a value for each name of `wrt`
  * @throws DgateError as `gradients`
  */
-export function emitGradients(ops: GraphDiffOps, loss: string, wrt: readonly string[]): Map<string, Value> {
+function emitGradients(ops: GraphDiffOps, loss: string, wrt: readonly string[]): Map<string, Value> {
   const { graph } = ops;
   const named = (name: string): Value => {
     const value = graph.value(name);

@@ -9,7 +9,7 @@ import { CommonNodes } from "./common-nodes.ts";
 import { type Attributes, DiffOps, sameDims } from "./diff-ops.ts";
 
 /** The operator set whose forms are emitted. */
-export const emittedOpset = 18;
+const emittedOpset = 18;
 
 /** Constants up to this size are made once. */
 const sharedElements = 64;

@@ -34,9 +34,12 @@ import { type Teacher, openTeacher } from "./teacher.ts";
 import { type Trained, type TrainingGraph, trainingGraph, trainingNames } from "./training-graph.ts";
 import { isSound, type StepNumbers, type StepResult, type Updates } from "./updates.ts";
 
-/** Steers λ to a fraction of active groups: see `targetSparsityController` of `@dgate/core`. */
+/**
+ * Steers λ to a fraction of active groups: see `targetSparsityController` of `@dgate/core`. A group takes many looks to die and does not come back,
+ * so gain and look-ahead are gentler here than for looks once an epoch: 0.2 and 25 by default.
+ */
 export interface TargetSparsity extends TargetSparsityOptions {
-  /** Steps between two looks at the groups (default 50). */
+  /** Steps between two looks at the groups (default 20). */
   readonly every?: number;
 }
 
@@ -249,7 +252,9 @@ class OnnxTrainer implements Trainer {
     );
     const inputs = new Set(gated.requiredInputs.map(({ name }) => name));
     this.#check = new BatchCheck(engine.ort, training, taught, inputs);
-    this.#controller = isTarget(options.lambda) ? targetSparsityController(options.lambda) : undefined;
+    this.#controller = isTarget(options.lambda)
+      ? targetSparsityController({ ...gentle, ...options.lambda })
+      : undefined;
     this.#initial = groupNorms(gated, new Map());
   }
 
@@ -416,7 +421,7 @@ class OnnxTrainer implements Trainer {
   /** Lets the controller of λ look at the groups. Before a checkpoint is taken, so that what it saw is in there. */
   async #steer(): Promise<void> {
     const { lambda } = this.#parts.options;
-    if (!isTarget(lambda) || this.#step % (lambda.every ?? 50) !== 0) return;
+    if (!isTarget(lambda) || this.#step % (lambda.every ?? 20) !== 0) return;
     const sets = await this.norms();
     const total = sets.reduce((sum, { norms }) => sum + norms.length, 0);
     const alive = sets.reduce((sum, { norms }) => {
@@ -455,5 +460,8 @@ class OnnxTrainer implements Trainer {
     this.#memory = { key, bytes };
   }
 }
+
+/** Damping of the controller of λ for looks every few steps. */
+const gentle = { gain: 0.2, lookahead: 25 };
 
 const isTarget = (lambda: TrainerOptions["lambda"]): lambda is TargetSparsity => typeof lambda === "object";

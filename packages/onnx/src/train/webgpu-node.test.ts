@@ -45,13 +45,17 @@ describe.runIf(inner)("on SwiftShader", () => {
     return trainer;
   }
 
-  test.each(deviceNetNames)("3 steps of the %s, updates in the graph, come to what cpu does", async (name) => {
-    const trainer = await compared(name, "graph");
-    expect(trainer).toMatchObject({ provider: "webgpu", updates: "graph" });
-    const { report, verification } = await trainer.prune({ relative: 0.8 });
-    expect(report.removed.length).toBeGreaterThan(0);
-    expect(verification).toMatchObject({ equal: true, runtime: "node" });
-  }, 200_000);
+  test.each(deviceNetNames)(
+    "3 steps of the %s, updates in the graph, come to what cpu does",
+    async (name) => {
+      const trainer = await compared(name, "graph");
+      expect(trainer).toMatchObject({ provider: "webgpu", updates: "graph" });
+      const { report, verification } = await trainer.prune({ relative: 0.8 });
+      expect(report.removed.length).toBeGreaterThan(0);
+      expect(verification).toMatchObject({ equal: true, runtime: "node" });
+    },
+    200_000,
+  );
 
   test("3 steps of the mlp, updates in the host, come to what cpu does", async () => {
     await compared("mlp", "host");
@@ -114,4 +118,5 @@ describe.skipIf(inner || !existsSync(driver))("webgpu of onnxruntime-node", () =
   }, 120_000);
 });
 
-if (!existsSync(driver)) process.stderr.write(`skipped: webgpu of onnxruntime-node on SwiftShader (no ${driver} here)\n`);
+if (!existsSync(driver))
+  process.stderr.write(`skipped: webgpu of onnxruntime-node on SwiftShader (no ${driver} here)\n`);

@@ -1,8 +1,8 @@
 import { int } from "../../graph/attribute.ts";
+import { elementCount } from "../../io/element-types.ts";
 import { intAttribute } from "../../ops/attributes.ts";
 import type { DiffOps } from "../diff-ops.ts";
 import type { Applied, Vjp, VjpRow, VjpTable } from "../vjp.ts";
-import { product } from "./sizes.ts";
 
 /** Whether a reduction has no axes to go over: `noop_with_empty_axes`, and none given. */
 function isNoop<T>(ops: DiffOps<T>, { node, inputs: [, axes] }: Applied<T>): boolean {
@@ -34,7 +34,7 @@ function again<T>(ops: DiffOps<T>, { inputs: [, axes] }: Applied<T>, x: T): T {
 /** How many elements go into each result, as a factor for what is spread over them. */
 function share<T>(ops: DiffOps<T>, { inputs: [x], outputs: [y] }: Applied<T>, g: T): T {
   const [from, to] = [ops.sizes(x!), ops.sizes(y!)];
-  if (from && to) return ops.scale(g, product(to) / product(from));
+  if (from && to) return ops.scale(g, elementCount(to) / elementCount(from));
   const size = (tensor: T): T => ops.cast(ops.call("Size", [tensor]), ops.dtype(g));
   return ops.mul(g, ops.div(size(y!), size(x!)));
 }
