@@ -27,6 +27,7 @@ const steps = 3;
 describe.skipIf(!hasChromium())("@dgate/onnx/train in Chromium", () => {
   let folder = "";
   let server: StaticServer;
+  let plain: StaticServer;
   let browser: Awaited<ReturnType<typeof openChromium>>;
   let page: Page;
 
@@ -46,30 +47,39 @@ describe.skipIf(!hasChromium())("@dgate/onnx/train in Chromium", () => {
     const ort = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
     const html = '<!doctype html><script type="module" src="/page/train-page.js"></script>';
     server = await serve({ "/ort/": ort, "/page/": folder }, { "/index.html": html });
+    plain = await serve({ "/ort/": ort, "/page/": folder }, { "/index.html": html }, false);
     browser = await openChromium();
-    page = await browser.context.newPage();
-    page.setDefaultTimeout(timeoutMs);
-    await page.goto(`${server.url}/index.html`);
-    await page.waitForFunction(() => "trainPage" in globalThis);
+    page = await openPage(server);
   });
 
   afterAll(async () => {
     await browser?.close();
-    await server?.close();
+    await Promise.all([server?.close(), plain?.close()]);
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Calls a function of the page. */
+  async function openPage({ url }: StaticServer): Promise<Page> {
+    const opened = await browser.context.newPage();
+    opened.setDefaultTimeout(timeoutMs);
+    await opened.goto(`${url}/index.html`);
+    await opened.waitForFunction(() => "trainPage" in globalThis);
+    return opened;
+  }
+
+  /** Calls a function of a page. */
   function call<Name extends keyof Calls>(
+    where: Page,
     name: Name,
     ...given: Parameters<Calls[Name]>
   ): Promise<Awaited<ReturnType<Calls[Name]>>> {
-    return page.evaluate(
-      ([name, given]) => {
-        const { trainPage } = globalThis as unknown as { trainPage: Record<string, Function> };
-        return trainPage[name as string]!(...(given as unknown[]));
+    return where.evaluate(
+      ([wanted, list]) => {
+        const { trainPage: calls } = globalThis as unknown as {
+          trainPage: Record<string, (...args: unknown[]) => never>;
+        };
+        return calls[wanted]!(...list);
       },
-      [name, given] as const,
+      [name, given] as [string, unknown[]],
     );
   }
 
@@ -87,7 +97,6 @@ describe.skipIf(!hasChromium())("@dgate/onnx/train in Chromium", () => {
 
   async function expectSame(name: DeviceNetName, found: PageSteps): Promise<void> {
     const gap = largestGap(found, await inNode(name));
-    console.log(`${name} on ${found.provider}, updates in the ${found.updates}: ${gap}`);
     expect(gap).toBeLessThan(1e-3);
     expect(found.removed).toBeGreaterThan(0);
     expect(found.equal).toBe(true);
@@ -99,30 +108,61 @@ describe.skipIf(!hasChromium())("@dgate/onnx/train in Chromium", () => {
       ["wasm", "graph"],
       ["webgpu", "graph"],
       ["webgpu", "host"],
-    ] as const)("%s with updates in the %s comes to what onnxruntime-node does", async (provider, updates) => {
-      const found = await call("train", name, { provider, updates }, steps);
-      expect(found).toMatchObject({ provider, updates });
-      await expectSame(name, found);
-    }, timeoutMs);
+    ] as const)(
+      "%s with updates in the %s comes to what onnxruntime-node does",
+      async (provider, updates) => {
+        const found = await call(page, "train", name, { provider, updates }, steps);
+        expect(found).toMatchObject({ provider, updates });
+        await expectSame(name, found);
+      },
+      timeoutMs,
+    );
   });
 
-  test("an adapter that computes on the CPU is not taken by itself", async () => {
-    const found = await call("train", "mlp", { threads: 2 }, steps);
-    expect(found.provider).toBe("wasm");
-    await expectSame("mlp", found);
-  }, timeoutMs);
+  test(
+    "an adapter that computes on the CPU is not taken by itself",
+    async () => {
+      const found = await call(page, "train", "mlp", {}, steps);
+      expect(found.provider).toBe("wasm");
+      await expectSame("mlp", found);
+    },
+    timeoutMs,
+  );
 
-  test("20 steps on the device keep no more buffers than one", async () => {
-    const counts = await call("buffersOverSteps", "mlp", 4, 20);
-    console.log(counts.join(" "));
-    expect(counts[0]).toBeGreaterThan(20);
-    expect(Math.max(...counts)).toBe(counts[0]);
-  }, timeoutMs);
+  test(
+    "threads take part where the page is isolated, and one thread runs where it is not",
+    async () => {
+      for (const [where, workers] of [
+        [server, 1],
+        [plain, 0],
+      ] as const) {
+        const own = await openPage(where);
+        const found = await call(own, "train", "mlp", { provider: "wasm", threads: 2 }, steps);
+        expect(own.workers()).toHaveLength(workers);
+        await expectSame("mlp", found);
+        await own.close();
+      }
+    },
+    timeoutMs,
+  );
 
-  test.each(["wasm", "webgpu"] as const)("timers run while %s trains, and a signal stops it", async (provider) => {
-    const { code, steps, delayMs } = await call("abortedFit", "mlp", { provider }, 10);
-    console.log(`${provider}: stopped after ${steps} steps, ${delayMs.toFixed(0)} ms after the signal`);
-    expect(code).toBe("ABORTED");
-    expect(steps).toBeGreaterThan(1);
-  }, timeoutMs);
+  test(
+    "20 steps on the device keep no more buffers than one",
+    async () => {
+      const counts = await call(page, "buffersOverSteps", "mlp", 4, 20);
+      expect(counts[0]).toBeGreaterThan(20);
+      expect(Math.max(...counts)).toBe(counts[0]);
+    },
+    timeoutMs,
+  );
+
+  test.each(["wasm", "webgpu"] as const)(
+    "timers run while %s trains, and a signal stops it",
+    async (provider) => {
+      const { code, steps: done } = await call(page, "abortedFit", "mlp", { provider }, 10);
+      expect(code).toBe("ABORTED");
+      expect(done).toBeGreaterThan(1);
+    },
+    timeoutMs,
+  );
 });

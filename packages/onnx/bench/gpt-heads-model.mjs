@@ -5,11 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   findSites,
+  foldGates,
   numbersOf,
   openRunner,
   planFrom,
   prune,
   readModel,
+  readNumbers,
+  tensorOf,
   writeModel,
 } from "@dgate/onnx";
 import { adam, crossEntropy, openTrainer, warmupCosine } from "@dgate/onnx/train";
@@ -22,18 +25,32 @@ const { fixedCharBatches, randomCharBatches, readCharData } = await importTypeSc
 
 export const sizes = { layers: 4, heads: 4, width: 128, context: 64 };
 export const allHeads = sizes.layers * sizes.heads;
-export const pretraining = { steps: 2000, batch: 16, learningRate: 3e-3, warmup: 0.05, end: 3e-4, clipNorm: 1 };
+export const pretraining = {
+  steps: 2000,
+  batch: 16,
+  learningRate: 3e-3,
+  warmup: 0.05,
+  end: 3e-4,
+  clipNorm: 1,
+};
 export const validationWindows = 384;
 
 export const data = readCharData();
 const batchSizes = { batch: pretraining.batch, context: sizes.context };
-const validation = data && fixedCharBatches(data.validation, { batch: 32, context: sizes.context }, validationWindows);
+const validation =
+  data && fixedCharBatches(data.validation, { batch: 32, context: sizes.context }, validationWindows);
 
 /** Random batches: the same ones for every method of a seed. */
 export const batchesOf = (seed, phase) => randomCharBatches(data.train, batchSizes, 1000 * seed + phase);
 
 /** What all trainings share. */
-const common = { loss: crossEntropy(), train: "all", gate: ["heads"], optimizer: adam(), clipNorm: pretraining.clipNorm };
+const common = {
+  loss: crossEntropy(),
+  train: "all",
+  gate: ["heads"],
+  optimizer: adam(),
+  clipNorm: pretraining.clipNorm,
+};
 
 /** Opens a trainer; without options it trains the weights alone, gates at one and no penalty: plain training. */
 export async function open(graph, options) {
@@ -42,7 +59,7 @@ export async function open(graph, options) {
 
 /** Trains plainly and gives the model without gates. */
 export async function trainPlainly(graph, batches, { steps, learningRate, onProgress }) {
-  // The trainer asks for gates; a model with one head a layer has no heads to gate.
+  // The trainer asks for gates, or keeps those of a gated model; a model with one head a layer has no heads to gate.
   const trainer = await open(graph, { learningRate, gate: ["/h.0/mlp/c_fc/MatMul.neurons"] });
   await trainer.fit(batches, { steps, ...(onProgress && { onProgress }) });
   const { graph: trained } = await trainer.fold();
@@ -50,23 +67,39 @@ export async function trainPlainly(graph, batches, { steps, learningRate, onProg
   return trained;
 }
 
+const cacheFolder = join(tmpdir(), "dgate-gpt-heads");
+
+/** A file of the cache, named after what it depends on: its content, made where it is not there yet. */
+async function cached(key, ending, make) {
+  const text = JSON.stringify({ version: 1, sizes, pretraining, validationWindows, ...key });
+  const path = join(cacheFolder, `${createHash("sha256").update(text).digest("hex").slice(0, 16)}.${ending}`);
+  if (existsSync(path)) return readFileSync(path);
+  const bytes = await make();
+  mkdirSync(cacheFolder, { recursive: true });
+  writeFileSync(`${path}.${process.pid}`, bytes);
+  renameSync(`${path}.${process.pid}`, path);
+  return bytes;
+}
+
+/** What was found before under the same settings, else what `make` finds: plain data. */
+export async function remembered(key, make) {
+  return JSON.parse(String(await cached(key, "json", async () => JSON.stringify(await make()))));
+}
+
 /** The dense model of a seed, from the cache where it was trained before. */
 export async function denseModel(seed, log = () => {}) {
-  const key = createHash("sha256").update(JSON.stringify({ sizes, pretraining, seed, version: 1 })).digest("hex");
-  const folder = join(tmpdir(), "dgate-gpt-heads");
-  const path = join(folder, `${key.slice(0, 16)}.onnx`);
-  if (existsSync(path)) return readModel(readFileSync(path));
-  const { graph } = charGpt({ ...sizes, vocabulary: data.vocabulary.length, seed });
-  const { steps, learningRate, ...schedule } = pretraining;
-  const trained = await trainPlainly(graph, batchesOf(seed, 0), {
-    steps,
-    learningRate: warmupCosine(learningRate, schedule),
-    onProgress: (progress) => progress.step % 100 === 0 && log(`seed ${seed}, step ${progress.step}: ${progress.loss.toFixed(3)}`),
+  const bytes = await cached({ seed }, "onnx", async () => {
+    const { graph } = charGpt({ ...sizes, vocabulary: data.vocabulary.length, seed });
+    const { steps, learningRate, warmup, end } = pretraining;
+    const trained = await trainPlainly(graph, batchesOf(seed, 0), {
+      steps,
+      learningRate: warmupCosine(learningRate, { warmup, end }),
+      onProgress: ({ step, loss }) =>
+        step % 250 === 0 && log(`seed ${seed}, step ${step}: ${loss.toFixed(3)}`),
+    });
+    return writeModel(trained);
   });
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(`${path}.${process.pid}`, writeModel(trained));
-  renameSync(`${path}.${process.pid}`, path);
-  return trained;
+  return readModel(bytes);
 }
 
 /** Mean cross-entropy of the validation windows, in nats a character. */
@@ -96,7 +129,12 @@ export function strongest(scores, count) {
     .flatMap((layer, l) => Array.from(layer, (score, head) => ({ l, head, score })))
     .sort((a, b) => b.score - a.score)
     .slice(0, count);
-  return scores.map((_, l) => ranked.filter((each) => each.l === l).map(({ head }) => head).sort((a, b) => a - b));
+  return scores.map((_, l) =>
+    ranked
+      .filter((each) => each.l === l)
+      .map(({ head }) => head)
+      .sort((a, b) => a - b),
+  );
 }
 
 /**
@@ -117,6 +155,22 @@ export function keepHeads(graph, kept) {
   return pruned;
 }
 
+/** A gated model with the gates of some heads as they are in another. */
+export function withGatesOf(other, gated, heads) {
+  const copy = gated.clone();
+  headSites(foldGates(gated).graph).forEach(({ name }, l) => {
+    for (let d = 1; ; d++) {
+      const gate = copy.value(`${name}.gate.${d}`);
+      if (!gate) break;
+      const numbers = Float32Array.from(readNumbers(gate.data));
+      const wanted = readNumbers(other.value(gate.name).data);
+      for (const head of heads[l]) numbers[head] = wanted[head];
+      gate.data = tensorOf("float32", gate.data.shape, numbers);
+    }
+  });
+  return copy;
+}
+
 /** ‖w_j‖ of each head, V and O together: heads by layer. */
 export const headNorms = async (trainer) => (await trainer.norms()).map(({ norms }) => norms);
 
@@ -132,7 +186,9 @@ export async function gradientImportance(dense, windows, seed) {
   const runner = await openRunner(trainer.graph);
   const projections = parameters.filter(({ name }) => name.endsWith("out_proj.weight"));
   const scores = projections.map(() => new Float64Array(sizes.heads));
-  const fixed = Object.fromEntries(parameters.map(({ name, shape, initial }) => [name, { data: initial, shape }]));
+  const fixed = Object.fromEntries(
+    parameters.map(({ name, shape, initial }) => [name, { data: initial, shape }]),
+  );
   let count = 0;
   for (const batch of randomCharBatches(data.train, { batch: 1, context: sizes.context }, seed)) {
     if (count++ === windows) break;

@@ -1,12 +1,13 @@
 // Heads of a character GPT (4 layers of 4 heads, 128 wide, 64 characters of context): which to keep, by D-Gating (whole heads as groups: V columns
 // and O rows), by gradient importance (Michel et al. 2019), by norm, at random. Validation loss against the number of heads kept; every method
 // has the same steps of the same Adam on the same batches. `pnpm bench gpt-heads`; text from DGATE_DATA; DGATE_SEEDS=1,2,3 chooses seeds.
-// The dense models are kept in a folder of the temporary directory: a second run starts from them.
+// Dense models and finished seeds are kept in a folder of the temporary directory: a run that was stopped goes on from them.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { formatTable, randomGenerator } from "@dgate/core";
+import { foldGates } from "@dgate/onnx";
 import { warmupCosine } from "@dgate/onnx/train";
 import {
   allHeads,
@@ -18,11 +19,13 @@ import {
   keepHeads,
   open,
   pretraining,
+  remembered,
   sizes,
   strongest,
   trainPlainly,
   validationLoss,
   validationWindows,
+  withGatesOf,
 } from "./gpt-heads-model.mjs";
 
 const seeds = (process.env.DGATE_SEEDS ?? "1,2,3").split(",").map(Number);
@@ -30,20 +33,18 @@ const kept = [12, 8, 4];
 const depths = [2, 3];
 const settings = {
   steps: 150,
-  learningRate: { peak: 5e-4, warmup: 0.05, end: 5e-5 },
+  learningRate: { peak: 2e-4, warmup: 0.05, end: 2e-5 },
   gating: {
     initial: "balanced",
     /** λ from the first number to the second, geometrically, over so many steps; 0 as soon as no more than K heads are alive. */
-    lambda: [5e-4, 4e-3],
+    lambda: [2e-3, 1.5e-2],
     ramp: 60,
     /** At this step the heads are chosen even if more are alive. */
     chosenBy: 60,
     /** A head is alive above this part of the norm that it had. */
     alive: 0.2,
-    /** Rate of the gates, as a multiple of that of the weights: while λ is above 0, and then. */
-    gateRate: [100, 20],
-    /** Steps between the choice and the cut, without penalty: what the penalty has shrunk grows back. */
-    recovery: 30,
+    /** Rate of the gates, as a multiple of that of the weights, while λ is above 0; then they stay as they are. */
+    gateRate: 200,
   },
   importanceWindows: 128,
   randomDraws: 5,
@@ -60,12 +61,9 @@ const rate = (() => {
 })();
 
 /** The batches of the second phase from a step on: those that every method sees at that step. */
-function* batchesFrom(seed, first, end = settings.steps) {
+function* batchesFrom(seed, first) {
   let step = 0;
-  for (const batch of batchesOf(seed, 1)) {
-    if (step === end) return;
-    if (step++ >= first) yield batch;
-  }
+  for (const batch of batchesOf(seed, 1)) if (step++ >= first) yield batch;
 }
 
 /** Plain training for the steps that are left. */
@@ -78,54 +76,57 @@ const trainFrom = (graph, seed, first) => {
 };
 
 const aliveOf = (norms, start) =>
-  norms.flatMap((layer, l) => Array.from(layer).filter((norm, j) => norm > settings.gating.alive * start[l][j])).length;
+  norms.flatMap((layer, l) =>
+    Array.from(layer).filter((norm, j) => norm > settings.gating.alive * start[l][j]),
+  ).length;
 
 /**
- * D-Gating of one depth. λ grows until no more than K heads are alive; from that step on it is 0 in one branch, to the last step, and in
- * another the heads are removed and the small model is trained for the steps that are left. Until then the runs of all K are one.
+ * D-Gating of one depth. λ grows until no more than K heads are alive; the gates of those that stay are set back to where they began, as one
+ * refits after the lasso. From that step on there is no penalty: in one branch the gated model is trained to the last step and cut then,
+ * in another the heads are cut at once and the small model is trained for the steps that are left. Until then the runs of all K are one.
  *
- * @returns by K: the gated model after all steps with its ranking, and the model pruned on the way
+ * @returns by K: the loss of the gated model that is cut after all steps, and of the one that is cut on the way
  */
 async function gate(dense, seed, depth) {
-  const { initial, lambda, ramp, chosenBy, gateRate, recovery } = settings.gating;
+  const { initial, lambda, ramp, chosenBy, gateRate } = settings.gating;
   const [from, to] = lambda;
-  let [current, faster] = [from, gateRate[0]];
+  let current = from;
   const trainer = await open(dense, {
     depth,
     initial,
     lambda: () => current,
     learningRate: (progress) => rate(progress * settings.steps),
-    gateRate: (progress) => rate(progress * settings.steps) * faster,
+    gateRate: (progress) => rate(progress * settings.steps) * gateRate,
   });
   const start = await headNorms(trainer);
+  const first = await trainer.gated();
   const batches = batchesOf(seed, 1);
   const chosen = [];
-  for (let step = 0; chosen.length < kept.length; step++) {
+  for (let step = 0; ; step++) {
     const norms = await headNorms(trainer);
-    while (chosen.length < kept.length && (step >= chosenBy || aliveOf(norms, start) <= kept[chosen.length])) {
-      chosen.push({ keep: kept[chosen.length], step, norms, checkpoint: await trainer.save() });
+    const alive = aliveOf(norms, start);
+    const reached = kept.slice(chosen.length).filter((count) => alive <= count || step >= chosenBy);
+    for (const keep of reached) {
+      const heads = strongest(norms, keep);
+      chosen.push({ keep, step, alive, heads, gated: withGatesOf(first, await trainer.gated(), heads) });
     }
     if (chosen.length === kept.length) break;
     current = from * (to / from) ** Math.min(1, step / ramp);
     // The schedules take the progress to the last step; one batch is one step.
     await trainer.fit([batches.next().value], { steps: settings.steps });
   }
-  [current, faster] = [0, gateRate[1]];
+  await trainer.dispose();
   const results = [];
-  for (const { keep, step, norms, checkpoint } of chosen) {
-    trainer.restore(checkpoint);
-    const cut = Math.min(settings.steps, step + recovery);
-    await trainer.fit(batchesFrom(seed, step, cut), { steps: settings.steps });
-    const heads = strongest(norms, keep);
-    const small = keepHeads((await trainer.fold()).graph, heads);
-    await trainer.fit(batchesFrom(seed, cut), { steps: settings.steps });
-    const last = await headNorms(trainer);
-    const gated = await validationLoss(keepHeads((await trainer.fold()).graph, strongest(last, keep)));
-    const trained = await validationLoss(await trainFrom(small, seed, cut));
-    results.push({ keep, step, cut, alive: aliveOf(norms, start), heads, gated, trained });
+  for (const { keep, step, alive, heads, gated } of chosen) {
+    const last = await trainFrom(gated, seed, step);
+    const small = await trainFrom(keepHeads(foldGates(gated).graph, heads), seed, step);
+    const losses = {
+      gated: await validationLoss(keepHeads(last, heads)),
+      trained: await validationLoss(small),
+    };
+    results.push({ keep, step, alive, heads, ...losses });
     log(`seed ${seed}, D = ${depth}: ${JSON.stringify(results.at(-1))}`);
   }
-  await trainer.dispose();
   return results;
 }
 
@@ -145,16 +146,22 @@ const randomScores = (random) =>
 async function experiment(seed) {
   const dense = await denseModel(seed, log);
   const plain = await trainFrom(dense, seed, 0);
-  const losses = { dense: await validationLoss(dense), plain: await validationLoss(plain), without: {}, equal: {}, chosen: {} };
+  const losses = {
+    dense: await validationLoss(dense),
+    plain: await validationLoss(plain),
+    without: {},
+    equal: {},
+    chosen: {},
+  };
   log(`seed ${seed}: dense ${losses.dense.toFixed(4)}, trained on ${losses.plain.toFixed(4)}`);
-  const add = (table, method, keep, loss) => {
-    losses[table][method] = { ...losses[table][method], [keep]: loss };
+  const add = (part, method, keep, value) => {
+    losses[part][method] = { ...losses[part][method], [keep]: value };
   };
   for (const depth of depths) {
-    for (const { keep, step, cut, alive, heads, gated, trained } of await gate(dense, seed, depth)) {
+    for (const { keep, step, alive, heads, gated, trained } of await gate(dense, seed, depth)) {
       add("without", `D-Gating, D = ${depth}`, keep, gated);
       add("equal", `D-Gating, D = ${depth}`, keep, trained);
-      add("chosen", `D-Gating, D = ${depth}`, keep, { step, cut, alive, heads });
+      add("chosen", `D-Gating, D = ${depth}`, keep, { step, alive, heads });
     }
   }
   const random = randomGenerator(50 + seed);
@@ -168,22 +175,33 @@ async function experiment(seed) {
       sum += await validationLoss(keepHeads(plain, strongest(randomScores(random), keep)));
     }
     add("without", "random", keep, sum / settings.randomDraws);
-    for (const [method, scores] of [["gradient", ofDense.gradient], ["random", randomScores(random)]]) {
+    for (const [method, scores] of [
+      ["gradient", ofDense.gradient],
+      ["gradient, layers normalised", ofDense["gradient, layers normalised"]],
+      ["random", randomScores(random)],
+    ]) {
       const heads = strongest(scores, keep);
       const tuned = await trainFrom(keepHeads(dense, heads), seed, 0);
       add("equal", method, keep, await validationLoss(tuned));
-      add("chosen", method, keep, { cut: 0, heads });
+      add("chosen", method, keep, { step: 0, heads });
     }
-    log(`seed ${seed}, ${keep} heads: ${JSON.stringify([losses.without, losses.equal].map((table) => Object.fromEntries(Object.entries(table).map(([name, by]) => [name, by[keep]]))))}`);
+    log(
+      `seed ${seed}, ${keep} heads: ${JSON.stringify([losses.without, losses.equal].map((part) => Object.fromEntries(Object.entries(part).map(([name, by]) => [name, by[keep]]))))}`,
+    );
   }
   return losses;
 }
 
 const results = {};
-for (const seed of seeds) results[seed] = await experiment(seed);
+for (const seed of seeds)
+  results[seed] = await remembered({ seed, settings, kept, depths }, () => experiment(seed));
 
 const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
-const deviation = (values) => Math.sqrt(mean(values.map((value) => (value - mean(values)) ** 2)) * (values.length / Math.max(1, values.length - 1)));
+const deviation = (values) =>
+  Math.sqrt(
+    mean(values.map((value) => (value - mean(values)) ** 2)) *
+      (values.length / Math.max(1, values.length - 1)),
+  );
 const cell = (values) => `${mean(values).toFixed(4)} ± ${deviation(values).toFixed(4)}`;
 
 function table(name) {
@@ -197,7 +215,12 @@ function table(name) {
 
 const git = (...args) => execFileSync("git", args, { cwd: import.meta.dirname, encoding: "utf8" }).trim();
 const report = {
-  machine: { cpu: cpus()[0]?.model, node: process.version, commit: git("rev-parse", "--short", "HEAD"), date: new Date().toISOString().slice(0, 10) },
+  machine: {
+    cpu: cpus()[0]?.model,
+    node: process.version,
+    commit: git("rev-parse", "--short", "HEAD"),
+    date: new Date().toISOString().slice(0, 10),
+  },
   settings: { sizes, pretraining, validationWindows, kept, ...settings },
   seconds: Math.round((performance.now() - started) / 1000),
   results,
@@ -206,7 +229,9 @@ const folder = join(import.meta.dirname, "results");
 mkdirSync(folder, { recursive: true });
 writeFileSync(join(folder, "gpt-heads.json"), `${JSON.stringify(report, undefined, 2)}\n`);
 
-console.log(`dense ${cell(seeds.map((seed) => results[seed].dense))}; trained for ${settings.steps} more steps ${cell(seeds.map((seed) => results[seed].plain))}; ${seeds.length} seeds\n`);
+console.log(
+  `dense ${cell(seeds.map((seed) => results[seed].dense))}; trained for ${settings.steps} more steps ${cell(seeds.map((seed) => results[seed].plain))}; ${seeds.length} seeds\n`,
+);
 console.log(`without training after the cut:\n${table("without")}\n`);
 console.log(`cut and trained, ${settings.steps} steps in all:\n${table("equal")}\n`);
 console.log(JSON.stringify(report.settings));

@@ -28,9 +28,6 @@ test("random batches follow from their seed, and fixed ones cover the text to it
   expect(draw(1)).toEqual(draw(1));
   expect(draw(1)).not.toEqual(draw(2));
   const batches = fixedCharBatches(data.validation, sizes, 4);
-  expect(batches.map(({ input_ids: ids }) => (ids as { shape: number[] }).shape)).toEqual([
-    [3, 8],
-    [1, 8],
-  ]);
+  expect(batches[0]!["input_ids"]).toMatchObject({ shape: [3, 8] });
   expect(batches[1]!["labels"]).toEqual({ data: [...data.validation.subarray(13)], shape: [1, 8] });
 });

@@ -86,7 +86,7 @@ export function momentumInFloat64(mu: number): Float64Optimizer {
     const m = memory.get(name) ?? new Float64Array(parameter.length);
     memory.set(name, m);
     for (let i = 0; i < m.length; i++) {
-      m[i] = 0.99 * mu * m[i]! + gradient[i]!;
+      m[i] = mu * m[i]! + gradient[i]!;
       parameter[i]! -= rate * m[i]!;
     }
   };

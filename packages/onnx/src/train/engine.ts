@@ -36,7 +36,7 @@ export interface Engine {
   readonly runtime: "node" | "web";
   readonly provider: TrainProvider;
   readonly threads: number;
-  /** @param onDevice outputs that stay where they are computed */
+  /** @param onDevice outputs that stay where they are computed; `readTensors` reads them, for onnxruntime-node's own `getData` cannot */
   open(graph: Graph, onDevice?: readonly string[]): Promise<OrtSession>;
 }
 
@@ -87,7 +87,7 @@ async function choose({ provider, ort }: EngineOptions): Promise<Chosen> {
   if (provider !== undefined && !["cpu", "wasm", "webgpu"].includes(provider)) {
     throw new DgateError(
       "OPTION",
-      `train: provider must be "cpu", "wasm" or "webgpu", got "${String(provider)}".`,
+      `train: provider must be "cpu", "wasm" or "webgpu", got "${provider as string}".`,
     );
   }
   // Where both packages are loaded, both have told their version; WebGPU in Node is onnxruntime-node's.

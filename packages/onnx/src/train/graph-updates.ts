@@ -70,7 +70,7 @@ export class GraphUpdates implements Updates {
     for (const [output, { input }] of this.#carried) {
       const stale = isSound(result) ? this.#state.get(input)! : outputs[output]!;
       if (isSound(result)) this.#state.set(input, outputs[output]!);
-      void stale;
+      stale.dispose?.();
     }
     return result;
   }

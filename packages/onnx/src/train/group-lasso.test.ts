@@ -1,4 +1,4 @@
-import { findSites, tensorOf } from "@dgate/onnx";
+import { findSites, int, tensorOf } from "@dgate/onnx";
 import { regressionProblem, solveGroupLasso } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { GraphBuilder } from "../../test/graph-builder.ts";
@@ -24,7 +24,7 @@ function groupedColumns(start: Float32Array): Graph {
   const own = Array.from({ length: groups ** 2 }, (_, i) => (i % groups === Math.floor(i / groups) ? 1 : 0));
   const mask = net.graph.addInitializer("own", tensorOf("float32", [groups, groups], own));
   const kept = net.op("ReduceSum", [net.op("Mul", [products, mask]), net.integers("axes", [1])], {
-    keepdims: { kind: "int", value: 0n },
+    keepdims: int(0),
   });
   const ones = net.graph.addInitializer(
     "ones",

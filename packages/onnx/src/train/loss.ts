@@ -10,9 +10,9 @@ export interface LossContext {
    * An output of the model by name, or its only one.
    * @throws DgateError `OPTION` if there is none of that name, or several and no name
    */
-  output(name: string | undefined): Value;
+  readonly output: (name: string | undefined) => Value;
   /** An input of the model, or a new one of this type that each batch has to give. */
-  input(name: string, type: ValueType): Value;
+  readonly input: (name: string, type: ValueType) => Value;
 }
 
 /** A loss as nodes of the training graph. */

@@ -2,8 +2,9 @@ import { DgateError } from "@dgate/core";
 import { type Engine, messageOf } from "./engine.ts";
 import { printBytes } from "./memory.ts";
 
+// SafeInt: a size that 32 bits of WebAssembly do not hold.
 const telling =
-  /bad_alloc|out of memory|failed to allocate|allocat\w* (?:failed|memory)|memory access out of bounds|OOM|RangeError: (?:Array buffer|Invalid typed array)/i;
+  /bad_alloc|SafeInt|out of memory|failed to allocate|allocat\w* (?:failed|memory)|memory access out of bounds|OOM|RangeError: (?:Array buffer|Invalid typed array)/i;
 
 /** The address space of 32-bit WebAssembly. */
 const wasmBytes = 2 ** 32;

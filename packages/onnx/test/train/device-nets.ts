@@ -51,7 +51,11 @@ function norm(net: GraphBuilder, name: string, x: Value): Value {
 function attention(net: GraphBuilder, x: Value): Value {
   const head = (part: string): Value => {
     // A bias of the keys has no effect: its gradient is rounding, which Adam would make whole steps of.
-    const states = net.reshape(net.matmul(part, x, [width, width], part !== "key"), [0, 0, 2, width / 2], `${part}/split`);
+    const states = net.reshape(
+      net.matmul(part, x, [width, width], part !== "key"),
+      [0, 0, 2, width / 2],
+      `${part}/split`,
+    );
     return net.transpose(states, part === "key" ? [0, 2, 3, 1] : [0, 2, 1, 3]);
   };
   const scores = net.op("Mul", [
@@ -118,7 +122,11 @@ export interface DeviceSteps {
   readonly parameters: Readonly<Record<string, readonly number[]>>;
 }
 
-export async function deviceSteps(name: DeviceNetName, trainer: Trainer, steps: number): Promise<DeviceSteps> {
+export async function deviceSteps(
+  name: DeviceNetName,
+  trainer: Trainer,
+  steps: number,
+): Promise<DeviceSteps> {
   const { losses } = await trainer.fit(deviceBatches(name, steps));
   const gated = await trainer.gated();
   const parameters = trainer.parameters.map((parameter) => {
