@@ -24,6 +24,23 @@ type Calls = typeof trainPage;
 const timeoutMs = 300_000;
 const steps = 3;
 
+/** Calls a function of a page. */
+function call<Name extends keyof Calls>(
+  where: Page,
+  name: Name,
+  ...given: Parameters<Calls[Name]>
+): Promise<Awaited<ReturnType<Calls[Name]>>> {
+  return where.evaluate(
+    ([wanted, list]) => {
+      const { trainPage: calls } = globalThis as unknown as {
+        trainPage: Record<string, (...args: unknown[]) => never>;
+      };
+      return calls[wanted]!(...list);
+    },
+    [name, given] as [string, unknown[]],
+  );
+}
+
 describe.skipIf(!hasChromium())("@dgate/onnx/train in Chromium", () => {
   let folder = "";
   let server: StaticServer;
@@ -64,23 +81,6 @@ describe.skipIf(!hasChromium())("@dgate/onnx/train in Chromium", () => {
     await opened.goto(`${url}/index.html`);
     await opened.waitForFunction(() => "trainPage" in globalThis);
     return opened;
-  }
-
-  /** Calls a function of a page. */
-  function call<Name extends keyof Calls>(
-    where: Page,
-    name: Name,
-    ...given: Parameters<Calls[Name]>
-  ): Promise<Awaited<ReturnType<Calls[Name]>>> {
-    return where.evaluate(
-      ([wanted, list]) => {
-        const { trainPage: calls } = globalThis as unknown as {
-          trainPage: Record<string, (...args: unknown[]) => never>;
-        };
-        return calls[wanted]!(...list);
-      },
-      [name, given] as [string, unknown[]],
-    );
   }
 
   const expected = new Map<DeviceNetName, DeviceSteps>();

@@ -22,6 +22,7 @@ afterAll(async () => {
 
 const x = { data: normals(5, 6 * 8), shape: [6, 8] };
 const labels = { data: [0, 2, -100, 1, 1, 2], shape: [6] };
+const ids = (last: number) => ({ input_ids: { data: [0, 1, 2, 3, last, 5], shape: [2, 3] } });
 const good = { x, labels };
 
 /** What a trainer makes of a good batch and then a bad one: an error that names the second. */
@@ -68,7 +69,6 @@ describe("a batch is refused, naming it and what is wrong, and training goes on 
   });
 
   test.each([7, -8, 1e6])("token %i of a vocabulary of 7", async (token) => {
-    const ids = (last: number) => ({ input_ids: { data: [0, 1, 2, 3, last, 5], shape: [2, 3] } });
     const { code, message } = await refusal(speaker, ids(6), ids(token));
     expect(code).toBe("DATA");
     expect(message).toContain(`the id ${token}`);
@@ -92,7 +92,11 @@ describe("a batch is refused, naming it and what is wrong, and training goes on 
     const flat = await refusal(classifier, good, { x: { data: normals(1, 48), shape: [48] }, labels });
     expect(flat.message).toContain("float32[48], expected float32[batch, 8]");
     const integers = await refusal(classifier, good, {
-      x: tensorOf("int64", [6, 8], new Array(48).fill(1)),
+      x: tensorOf(
+        "int64",
+        [6, 8],
+        Array.from({ length: 48 }, () => 1),
+      ),
       labels,
     });
     expect(integers.message).toContain("int64[6, 8], expected float32[batch, 8]");

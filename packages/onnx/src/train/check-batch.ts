@@ -116,13 +116,13 @@ export class BatchCheck {
 /** Index of the first NaN or infinity; −1 if all numbers are finite. */
 function firstNotFinite(numbers: Float32Array | Float64Array): number {
   const { length } = numbers;
-  // 0 · x is 0 for every finite x and NaN for the others; two sums, so that neither addition waits for the other.
+  // x − x is 0 for every finite x and NaN for the others; two sums, so that neither addition waits for the other.
   let [even, odd] = [0, 0];
   for (let i = 0; i + 1 < length; i += 2) {
-    even += 0 * numbers[i]!;
-    odd += 0 * numbers[i + 1]!;
+    even += numbers[i]! - numbers[i]!;
+    odd += numbers[i + 1]! - numbers[i + 1]!;
   }
-  if (length % 2 === 1) even += 0 * numbers[length - 1]!;
+  if (length % 2 === 1) even += numbers[length - 1]! - numbers[length - 1]!;
   return even === 0 && odd === 0 ? -1 : numbers.findIndex((number) => !Number.isFinite(number));
 }
 

@@ -139,14 +139,14 @@ function killed(child: ChildProcess): Promise<unknown> {
 
 test("reading while another writes gives a whole checkpoint", async () => {
   await writeCheckpoint(folder, checkpointOf(0));
-  let writing = true;
+  const last = 40;
   const writer = (async () => {
-    for (let step = 1; step <= 40; step++) await writeCheckpoint(folder, checkpointOf(step));
-    writing = false;
+    for (let step = 1; step <= last; step++) await writeCheckpoint(folder, checkpointOf(step));
   })();
-  while (writing) {
+  for (let seen = 0; seen < last; ) {
     const { step, value } = contentOf(await readCheckpoint(folder));
     expect(value).toBe(step);
+    seen = step;
   }
   await writer;
 });

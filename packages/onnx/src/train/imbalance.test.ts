@@ -108,7 +108,7 @@ describe.each([2, 3, 4])("gates of frozen weights, %i a group", (count) => {
     const before = arrayOf(graph, "fc1/kernel");
     const after = await trainer.gated();
     expect(arrayOf(after, "fc1/kernel")).toEqual(before);
-    const products = [...foldGates(after).groups.flatMap(({ gates }) => [...gates])];
+    const products = foldGates(after).groups.flatMap(({ gates }) => [...gates]);
     const next = await trainer.fit([batch]);
     const sparse = lambda * products.reduce((sum, pi) => sum + Math.abs(pi) ** (2 / count), 0);
     expect(next.penalties[0]! / sparse).toBeCloseTo(1, 5);

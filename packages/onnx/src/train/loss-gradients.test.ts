@@ -1,4 +1,4 @@
-import type { Feed, Graph } from "@dgate/onnx";
+import type { Graph } from "@dgate/onnx";
 import { gradientError } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { GraphBuilder } from "../../test/graph-builder.ts";
@@ -48,7 +48,7 @@ async function errorOf(
   const { depth = 3, train = "groups", groupWeights = "none" } = options;
   const gated = unevenlyGated(graph, { depth });
   const lambda = 0.05;
-  const step = await measureStep(gated, { ...options, loss }, feeds as Record<string, Feed>, lambda);
+  const step = await measureStep(gated, { ...options, loss }, feeds, lambda);
   const outputs = float64Outputs(gated, float64Feeds(gated, feeds));
   const names = step.training.parameters.map(({ name }) => name);
   const arraysOf = (point: readonly Float64Array[]) => new Map(names.map((name, i) => [name, point[i]!]));

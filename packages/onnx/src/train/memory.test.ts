@@ -16,6 +16,11 @@ function middleSized(): Graph {
   return net.output(net.gemm("out", b, [1024, 10]));
 }
 
+const batchOf = (rows: number) => ({
+  x: { data: normals(1, rows * 256), shape: [rows, 256] },
+  targets: { data: normals(2, rows * 10), shape: [rows, 10] },
+});
+
 const status = "/proc/self/status";
 const numberIn = (key: string): number =>
   1024 * Number(new RegExp(`${key}:\\s+(\\d+)`).exec(readFileSync(status, "utf8"))![1]);
@@ -24,10 +29,6 @@ describe("the estimate of memory", () => {
   test.skipIf(!existsSync(status))("is what a process takes for training, within a factor of 2", async () => {
     const graph = middleSized();
     const sites = findSites(graph);
-    const batchOf = (rows: number) => ({
-      x: { data: normals(1, rows * 256), shape: [rows, 256] },
-      targets: { data: normals(2, rows * 10), shape: [rows, 10] },
-    });
     const options = {
       sites,
       loss: meanSquaredError(),

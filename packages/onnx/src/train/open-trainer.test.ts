@@ -22,6 +22,16 @@ function around(between: (net: GraphBuilder, h: Value) => Value): Graph {
   return net.output(y);
 }
 
+/** As `around`, with a layer after `between` whose neurons can be gated. */
+function behind(between: (net: GraphBuilder, h: Value) => Value): Graph {
+  const net = new GraphBuilder(3, 18);
+  const h = between(net, net.op("Tanh", [net.gemm("fc", net.input("x", ["batch", 8]), [8, 10])]));
+  h.type = { dtype: "float32", shape: ["batch", 10] };
+  const y = net.gemm("out", net.op("Tanh", [net.gemm("late", h, [10, 6])]), [6, 3]);
+  net.graph.rename(y, "logits");
+  return net.output(y);
+}
+
 describe("openTrainer refuses", () => {
   test("a loss that does not depend on the gates, naming the site", async () => {
     const net = new GraphBuilder(3, 18);
@@ -92,15 +102,6 @@ describe("openTrainer refuses", () => {
   });
 
   test("an operator without a derivative on the way, naming operator, node and domain", async () => {
-    // The site lies behind it, and can be gated; but all weights are asked for.
-    const behind = (between: (net: GraphBuilder, h: Value) => Value): Graph => {
-      const net = new GraphBuilder(3, 18);
-      const h = between(net, net.op("Tanh", [net.gemm("fc", net.input("x", ["batch", 8]), [8, 10])]));
-      h.type = { dtype: "float32", shape: ["batch", 10] };
-      const y = net.gemm("out", net.op("Tanh", [net.gemm("late", h, [10, 6])]), [6, 3]);
-      net.graph.rename(y, "logits");
-      return net.output(y);
-    };
     const lstm = behind((net, h) => {
       const sequence = net.op("Unsqueeze", [h, net.integers("axes", [0])]);
       const weights = [net.weight("w", [1, 40, 10]), net.weight("r", [1, 40, 10])];

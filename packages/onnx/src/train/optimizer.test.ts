@@ -1,4 +1,4 @@
-import "@dgate/testing";
+import { tolerances } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { Float64Ops } from "../../test/float64/float64-ops.ts";
 import { type Float64Tensor, float64Tensor } from "../../test/float64/tensor.ts";
@@ -9,10 +9,11 @@ const [rate, steps] = [0.05, 12];
 /** Gradients of an uneven bowl, which move with the weights. */
 const slopeAt = (w: number, i: number, step: number): number => (i + 1) * w + Math.sin(step * (i + 2));
 
+const scalar = (value: number): Float64Tensor => float64Tensor([], [value]);
+
 /** Runs the emitted form on float64. */
 function emitted(optimizer: Optimizer, decays: boolean): number[] {
   const ops = new Float64Ops();
-  const scalar = (value: number): Float64Tensor => float64Tensor([], [value]);
   let parameter = float64Tensor([start.length], start);
   let slots: readonly Float64Tensor[] = Array.from({ length: optimizer.slots }, () =>
     float64Tensor(
@@ -134,7 +135,7 @@ const cases: readonly Case[] = [
 describe("an optimiser does what its paper says:", () => {
   test.each(cases)("$name", ({ optimizer, expected, decays = false }) => {
     expect(emitted(optimizer, decays)).toBeAllClose(expected());
-    expect(inPlace(optimizer, decays)).toBeAllClose(expected(), { absolute: 2e-6, relative: 1e-5 });
+    expect(inPlace(optimizer, decays)).toBeAllClose(expected(), tolerances.float32);
   });
 });
 

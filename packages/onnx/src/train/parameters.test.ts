@@ -35,10 +35,9 @@ function turned(net: GraphBuilder, rows: (table: Value) => Value, scale?: number
 }
 
 test("tables of cosines and sines are not learned, whichever way they are read", () => {
-  const ids = (net: GraphBuilder): Value => net.input("positions", ["batch", 8], "int64");
   const ways: ((net: GraphBuilder) => (table: Value) => Value)[] = [
     (net) => {
-      const at = ids(net);
+      const at = net.input("positions", ["batch", 8], "int64");
       return (table) => net.op("Gather", [table, at]);
     },
     (net) => (table) =>
@@ -98,9 +97,13 @@ test("weights of images are learned; running statistics and single numbers are n
   expect(learnedOf(graph)).toEqual(weightsOf(graph, ["bn/mean", "bn/variance"]));
 });
 
+/** Elements of a matrix `[4, 4]` above its diagonal, and the others. */
+const causal =
+  (above: number, rest: number) =>
+  (_: unknown, i: number): number =>
+    i % 4 > Math.floor(i / 4) ? above : rest;
+
 test("masks are not learned, whether they are added or multiplied", () => {
-  const causal = (low: number, high: number) => (_: unknown, i: number) =>
-    i % 4 > Math.floor(i / 4) ? low : high;
   for (const [op, low, high] of [
     ["Add", -1e4, 0],
     ["Add", -100, 0],

@@ -20,6 +20,17 @@ async function open(graph: Graph, options: Partial<TrainerOptions>) {
   });
 }
 
+/** Twenty steps, with or without a pruned model taken half way. */
+async function twentySteps(pruned: boolean) {
+  const trainer = await open(mlp(), { lambda: 0.05 });
+  await trainer.fit(classBatches(10));
+  if (pruned) await trainer.prune();
+  await trainer.fit(classBatches(10));
+  const checkpoint = await trainer.save();
+  await trainer.dispose();
+  return checkpoint;
+}
+
 describe("a λ so large that everything dies", () => {
   test.each([2, 3, 4])(
     "leaves the strongest group of each site, warns, and the model runs: depth %i",
@@ -89,16 +100,7 @@ describe("prune", () => {
   });
 
   test("leaves the trainer as it is: training goes on to the same end", async () => {
-    const run = async (pruned: boolean) => {
-      const trainer = await open(mlp(), { lambda: 0.05 });
-      await trainer.fit(classBatches(10));
-      if (pruned) await trainer.prune();
-      await trainer.fit(classBatches(10));
-      const checkpoint = await trainer.save();
-      await trainer.dispose();
-      return checkpoint;
-    };
-    expect(await run(true)).toEqual(await run(false));
+    expect(await twentySteps(true)).toEqual(await twentySteps(false));
   });
 
   test("does not prove what it is told not to prove", async () => {

@@ -3,7 +3,9 @@ import type { Float64Tensor } from "../float64/tensor.ts";
 /** Rows of a tensor along its last axis. */
 export function rowsOf({ shape, data }: Float64Tensor): number[][] {
   const width = shape.at(-1)!;
-  return Array.from({ length: data.length / width }, (_, r) => [...data.slice(r * width, (r + 1) * width)]);
+  return Array.from({ length: data.length / width }, (_, r) =>
+    Array.from(data.subarray(r * width, (r + 1) * width)),
+  );
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
