@@ -10,7 +10,11 @@ const rounds = 5;
 function withLoss(graph) {
   const [output] = graph.outputs;
   const [square] = graph.addNode({ op: "Mul", inputs: [output, output] }).outputs;
-  const [loss] = graph.addNode({ op: "ReduceMean", inputs: [square], attributes: { keepdims: { kind: "int", value: 0 } } }).outputs;
+  const [loss] = graph.addNode({
+    op: "ReduceMean",
+    inputs: [square],
+    attributes: { keepdims: { kind: "int", value: 0 } },
+  }).outputs;
   graph.rename(loss, "loss");
   graph.addOutput(loss);
   return graph;

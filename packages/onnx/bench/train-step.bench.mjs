@@ -17,12 +17,14 @@ const sites = findSites(graph);
 const batch = { x: { data: numbers(1), shape }, targets: { data: numbers(2), shape } };
 const forward = await openRunner(graph, { runtime: provider === "cpu" ? "node" : "web", threads });
 
-const cases = process.env.DGATE_CASES ? JSON.parse(process.env.DGATE_CASES) : [
-  ["all", "host"],
-  ["all", "graph"],
-  ["groups", "host"],
-  ["gates", "host"],
-];
+const cases = process.env.DGATE_CASES
+  ? JSON.parse(process.env.DGATE_CASES)
+  : [
+      ["all", "host"],
+      ["all", "graph"],
+      ["groups", "host"],
+      ["gates", "host"],
+    ];
 const trainers = [];
 for (const [train, updates] of cases) {
   const trainer = await openTrainer(graph, {
@@ -57,5 +59,7 @@ const rows = trainers.map(({ label, trainer, times }) => {
   return [label, String(trainer.parameters.length), `${ratio.toFixed(2)}×`, median(times).toFixed(0)];
 });
 for (const { trainer } of trainers) await trainer.dispose();
-console.log(`${provider}, ${threads} thread, ${rounds} interleaved rounds, medians; a forward pass takes ${median(forwardTimes).toFixed(0)} ms`);
+console.log(
+  `${provider}, ${threads} thread, ${rounds} interleaved rounds, medians; a forward pass takes ${median(forwardTimes).toFixed(0)} ms`,
+);
 console.log(formatTable(["trained", "arrays", "of a forward pass", "ms a step"], rows));

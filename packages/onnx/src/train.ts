@@ -27,15 +27,15 @@ export {
 } from "./train/optimizer.ts";
 export type { PrunedModel, PruneLearnedOptions } from "./train/prune-learned.ts";
 export { type Schedule, warmupCosine } from "./train/schedule.ts";
-export {
-  type FitOptions,
-  type FitReport,
-  openTrainer,
-  type TargetSparsity,
-  type Trainer,
-  type TrainerOptions,
-  type TrainingBatches,
-  type TrainingProgress,
-} from "./train/trainer.ts";
+export { openTrainer } from "./train/trainer.ts";
+export type {
+  FitOptions,
+  FitReport,
+  TargetSparsity,
+  Trainer,
+  TrainerOptions,
+  TrainingBatches,
+  TrainingProgress,
+} from "./train/trainer-options.ts";
 export { train, type TrainOptions, type TrainRound } from "./train/train.ts";
-export type { Parameter, Trained } from "./train/training-graph.ts";
+export type { Parameter, Trained } from "./train/parameter.ts";

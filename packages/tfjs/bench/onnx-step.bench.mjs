@@ -26,10 +26,22 @@ function lenet300() {
       ),
     );
   let x = graph.addInput("x", { dtype: "float32", shape: ["batch", 784] });
-  for (const [i, [inputs, outputs]] of [[784, 300], [300, 100], [100, 10]].entries()) {
+  for (const [i, [inputs, outputs]] of [
+    [784, 300],
+    [300, 100],
+    [100, 10],
+  ].entries()) {
     const name = `fc${i + 1}`;
-    const parameters = [weight(`${name}.weight`, [inputs, outputs], Math.sqrt(2 / inputs)), weight(`${name}.bias`, [outputs], 0)];
-    [x] = graph.addNode({ op: "Gemm", inputs: [x, ...parameters], name, attributes: { transB: int(0) } }).outputs;
+    const parameters = [
+      weight(`${name}.weight`, [inputs, outputs], Math.sqrt(2 / inputs)),
+      weight(`${name}.bias`, [outputs], 0),
+    ];
+    [x] = graph.addNode({
+      op: "Gemm",
+      inputs: [x, ...parameters],
+      name,
+      attributes: { transB: int(0) },
+    }).outputs;
     if (i < 2) [x] = graph.addNode({ op: "Relu", inputs: [x], name: `relu${i + 1}` }).outputs;
   }
   graph.addOutput(x);
@@ -81,7 +93,11 @@ for (const [provider, updates] of [
     close: () => trainer.dispose(),
   });
 }
-const worker = fork(new URL("wasm-step-worker.mjs", import.meta.url), ["improved", "lenet300", "sgd", String(batch)], { silent: true });
+const worker = fork(
+  new URL("wasm-step-worker.mjs", import.meta.url),
+  ["improved", "lenet300", "sgd", String(batch)],
+  { silent: true },
+);
 contestants.push({
   label: "tfjs wasm, improved kernels",
   async run(steps) {
@@ -96,8 +112,8 @@ contestants.push({
 const times = contestants.map(() => []);
 const losses = contestants.map(() => []);
 for (let round = -1; round < rounds; round++) {
-  for (const [i, { run }] of contestants.entries()) {
-    const results = await run(stepsPerRound);
+  for (const [i, contestant] of contestants.entries()) {
+    const results = await contestant.run(stepsPerRound);
     losses[i].push(...results.map(({ loss }) => loss));
     if (round >= 0) times[i].push(results.map(({ ms }) => ms));
   }
@@ -108,8 +124,10 @@ for (const [i, { label }] of contestants.entries()) {
   const all = times[i].flat();
   const paired = median(times[i].map((turn, round) => Math.min(...reference[round]) / Math.min(...turn)));
   console.log(
-    `  ${label.padEnd(40)} median ${median(all).toFixed(2).padStart(6)}  min ${Math.min(...all).toFixed(2).padStart(6)}` +
+    `  ${label.padEnd(40)} median ${median(all).toFixed(2).padStart(6)}  min ${Math.min(...all)
+      .toFixed(2)
+      .padStart(6)}` +
       `  times faster than tfjs ${paired.toFixed(1)}  loss ${losses[i][0].toFixed(3)} → ${losses[i].at(-1).toFixed(3)}`,
   );
 }
-for (const { close } of contestants) await close();
+for (const contestant of contestants) await contestant.close();

@@ -4,7 +4,8 @@ import { GraphBuilder } from "../../test/graph-builder.ts";
 import { bigram, mlp, normals } from "../../test/train/nets.ts";
 import type { Batch } from "../recover/batches.ts";
 import { crossEntropy, distill, type Loss, meanSquaredError, nextToken } from "./loss.ts";
-import { openTrainer, type Trainer } from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { Trainer } from "./trainer-options.ts";
 
 const open = (graph: Graph, loss: Loss): Promise<Trainer> =>
   openTrainer(graph, { sites: findSites(graph), loss });

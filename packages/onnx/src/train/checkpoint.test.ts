@@ -6,7 +6,8 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { crossEntropy, distill } from "./loss.ts";
 import { adam, adamw, type Optimizer, sgd } from "./optimizer.ts";
 import { warmupCosine } from "./schedule.ts";
-import { openTrainer, type Trainer, type TrainerOptions } from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { Trainer, TrainerOptions } from "./trainer-options.ts";
 
 const all = [...classBatches(14)];
 /** Batches from the one on that is due. */

@@ -5,7 +5,8 @@ import { classBatches, mlp, normals } from "../../test/train/nets.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { crossEntropy, meanSquaredError } from "./loss.ts";
 import { sgd } from "./optimizer.ts";
-import { openTrainer, type TrainerOptions } from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { TrainerOptions } from "./trainer-options.ts";
 
 const targets = { data: normals(2, 96), shape: [32, 3] };
 const batches = [...classBatches(40)].map(({ x }) => ({ x: x!, targets }));

@@ -4,7 +4,8 @@ import type { Engine } from "./engine.ts";
 import { numberOf } from "./host-updates.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { readTensors } from "./read-tensors.ts";
-import { type Parameter, trainingNames } from "./training-graph.ts";
+import type { Parameter } from "./parameter.ts";
+import { trainingNames } from "./training-names.ts";
 import { isSound, type OrtTensors, type StepNumbers, type StepResult, type Updates } from "./updates.ts";
 
 /** Outputs that a graph with updates gives beside its numbers, each with the input that it is fed to. */

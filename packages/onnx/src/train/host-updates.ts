@@ -1,6 +1,7 @@
 import type { OrtModule, OrtSession, OrtTensor } from "../runtime/ort-module.ts";
 import type { Optimizer } from "./optimizer.ts";
-import { type Parameter, trainingNames } from "./training-graph.ts";
+import type { Parameter } from "./parameter.ts";
+import { trainingNames } from "./training-names.ts";
 import { isSound, type OrtTensors, type StepNumbers, type StepResult, type Updates } from "./updates.ts";
 
 /** A parameter with its memory, as arrays that are updated in place. */

@@ -8,7 +8,8 @@ import type { Graph } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { crossEntropy } from "./loss.ts";
 import { sgd } from "./optimizer.ts";
-import { openTrainer, type TrainerOptions } from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { TrainerOptions } from "./trainer-options.ts";
 
 const [features, neurons, classes] = [8, 16, 3];
 const labels = [0, 2, 0, 1, 1, 2];

@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { GraphBuilder } from "../../test/graph-builder.ts";
 import { mlp, summed } from "../../test/train/nets.ts";
 import { crossEntropy, distill, type Loss, meanSquaredError, nextToken, outputLoss } from "./loss.ts";
-import { openTrainer, type TrainerOptions } from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { TrainerOptions } from "./trainer-options.ts";
 
 const refused = (graph: Graph, loss: Loss, options: Partial<TrainerOptions> = {}) =>
   openTrainer(graph, { sites: findSites(graph), loss, ...options }).then(

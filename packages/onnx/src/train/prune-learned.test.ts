@@ -5,7 +5,8 @@ import { outputDifference, outputsOf } from "../../test/same-outputs.ts";
 import { classBatches, mlp, normals } from "../../test/train/nets.ts";
 import { crossEntropy, meanSquaredError } from "./loss.ts";
 import { sgd } from "./optimizer.ts";
-import { openTrainer, type TrainerOptions } from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { TrainerOptions } from "./trainer-options.ts";
 
 const x = { data: normals(3, 40), shape: [5, 8] };
 

@@ -6,7 +6,8 @@ import { readNumbers } from "../io/tensor-data.ts";
 import { crossEntropy } from "./loss.ts";
 import { sgd } from "./optimizer.ts";
 import { type Schedule, warmupCosine } from "./schedule.ts";
-import { openTrainer, type TrainerOptions, type TrainingProgress } from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { TrainerOptions, TrainingProgress } from "./trainer-options.ts";
 
 async function open(options: Partial<TrainerOptions>) {
   const graph = mlp();

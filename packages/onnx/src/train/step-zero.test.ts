@@ -11,7 +11,8 @@ import {
 import { float64Feeds, float64Outputs } from "../../test/train/training-step.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { crossEntropy, distill, type Loss, meanSquaredError, nextToken, outputLoss } from "./loss.ts";
-import { openTrainer, type TrainerOptions } from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { TrainerOptions } from "./trainer-options.ts";
 
 type Arrays = Readonly<
   Record<string, { readonly data: ArrayLike<number>; readonly shape: readonly number[] }>

@@ -8,7 +8,8 @@ import { feedsOf, type TransformerModel } from "../../test/models/transformer-mo
 import { classBatches, mlp, normals } from "../../test/train/nets.ts";
 import { crossEntropy, distill, type Loss, meanSquaredError } from "./loss.ts";
 import { sgd } from "./optimizer.ts";
-import { openTrainer, type Trainer } from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { Trainer } from "./trainer-options.ts";
 
 /** Names of the initializers whose bytes are others than before. */
 function changed(before: Graph, after: Graph): string[] {

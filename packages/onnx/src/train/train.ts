@@ -1,13 +1,8 @@
 import { DgateError } from "@dgate/core";
 import type { Graph } from "../graph/graph.ts";
 import type { PrunedModel, PruneLearnedOptions } from "./prune-learned.ts";
-import {
-  type FitOptions,
-  type FitReport,
-  openTrainer,
-  type TrainerOptions,
-  type TrainingBatches,
-} from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { FitOptions, FitReport, TrainerOptions, TrainingBatches } from "./trainer-options.ts";
 
 /** Options of `train`. */
 export interface TrainOptions extends TrainerOptions, Omit<FitOptions, "steps"> {

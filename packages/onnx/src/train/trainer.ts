@@ -1,171 +1,33 @@
-import {
-  DgateError,
-  findDeadGroups,
-  type TargetSparsityController,
-  type TargetSparsityOptions,
-  targetSparsityController,
-} from "@dgate/core";
+import { DgateError, type TargetSparsityController } from "@dgate/core";
 import { type FoldedGroups, foldGates } from "../gating/fold-gates.ts";
 import { readGateRecord } from "../gating/gate-record.ts";
-import { type GateOptions, insertGates } from "../gating/insert-gates.ts";
+import { insertGates } from "../gating/insert-gates.ts";
 import type { Graph } from "../graph/graph.ts";
 import { elementCount } from "../io/element-types.ts";
 import { fingerprint } from "../prune/mask.ts";
 import { isQuantized } from "../quantization/is-quantized.ts";
 import type { Batch } from "../recover/batches.ts";
 import { findSites } from "../sites/find-sites.ts";
-import type { Site } from "../sites/site.ts";
 import { dequantizeModel } from "../training-form/dequantize.ts";
 import { BatchCheck } from "./check-batch.ts";
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
 import { divergence } from "./diverged.ts";
-import { type Engine, type EngineOptions, openEngine } from "./engine.ts";
+import { type Engine, openEngine } from "./engine.ts";
 import { carriedOutputs, GraphUpdates } from "./graph-updates.ts";
 import { HostUpdates } from "./host-updates.ts";
 import { groupNorms, type SetNorms, withLearned } from "./learned-model.ts";
-import type { Loss } from "./loss.ts";
 import { checkWasmMemory, outOfMemory } from "./out-of-memory.ts";
 import { peakBytes } from "./memory.ts";
 import { adam, type Optimizer } from "./optimizer.ts";
 import { pause } from "./pause.ts";
 import { type PrunedModel, type PruneLearnedOptions, pruneLearned } from "./prune-learned.ts";
-import { type Schedule, scheduled } from "./schedule.ts";
+import { scheduled } from "./schedule.ts";
+import { activeFraction, controllerOf, isTarget, looksAfter } from "./steering.ts";
 import { type Teacher, openTeacher } from "./teacher.ts";
-import { type Trained, type TrainingGraph, trainingGraph, trainingNames } from "./training-graph.ts";
+import type { FitOptions, FitReport, Trainer, TrainerOptions, TrainingBatches } from "./trainer-options.ts";
+import { type TrainingGraph, trainingGraph } from "./training-graph.ts";
+import { trainingNames } from "./training-names.ts";
 import { isSound, type StepNumbers, type StepResult, type Updates } from "./updates.ts";
-
-/**
- * Steers λ to a fraction of active groups: see `targetSparsityController` of `@dgate/core`. A group takes many looks to die and does not come back,
- * so gain and look-ahead are gentler here than for looks once an epoch: 0.2 and 25 by default.
- */
-export interface TargetSparsity extends TargetSparsityOptions {
-  /** Steps between two looks at the groups (default 20). */
-  readonly every?: number;
-}
-
-/** Options of `openTrainer`. */
-export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"> {
-  /** What is made small: `crossEntropy()`, `nextToken()`, `meanSquaredError()`, `distill()`, `outputLoss()`. */
-  readonly loss: Loss;
-  /** Sites of the model, from `findSites`; by default all that it has. */
-  readonly sites?: readonly Site[];
-  /** Which of them to gate, by name or kind; by default those that `insertGates` takes. */
-  readonly gate?: GateOptions["sites"];
-  /**
-   * D (default 2, the group lasso): the groups are penalised by λ·‖w_j‖^{2/D}. Where weights are trained each group gets D − 1 gates; where the
-   * gates alone are, D of them, for the frozen weight is no factor.
-   */
-  readonly depth?: number;
-  /** λ, a schedule over the progress of `fit`, or a target that λ is steered to (default 1e-4). */
-  readonly lambda?: Schedule | TargetSparsity;
-  /** `gates`: all weights are frozen. `groups` (default): gates and the weights that are in groups. `all`: every weight. */
-  readonly train?: Trained;
-  /** How gates start (default `balanced`; where the weights are frozen `ones`): see `insertGates`. */
-  readonly initial?: GateOptions["initial"];
-  /** Weights s_j of the penalty: 1 (default) or √p_j. */
-  readonly groupWeights?: "none" | "sqrt-size";
-  /** `sgd()`, `adam()` (default) or `adamw()`. */
-  readonly optimizer?: Optimizer;
-  /** Learning rate, or a schedule over the progress of `fit` (default 1e-3). */
-  readonly learningRate?: Schedule;
-  /** Learning rate of the gates; by default that of the weights. */
-  readonly gateRate?: Schedule;
-  /** Largest norm of the whole gradient; longer ones are scaled down to it. */
-  readonly clipNorm?: number;
-  /**
-   * Where the optimiser's updates are computed: `graph` (default), as nodes of the training graph, so that parameters on a GPU never leave it;
-   * or `host`, over typed arrays, which takes less memory. In the graph was faster on every provider and with every optimiser in
-   * `pnpm bench train-step` and `pnpm bench onnx-step`.
-   */
-  readonly updates?: "graph" | "host";
-}
-
-/** What `fit` tells after a step. */
-export interface TrainingProgress extends StepResult {
-  readonly step: number;
-  /** Number of the last step, where it is known. */
-  readonly steps: number | undefined;
-  readonly lambda: number;
-  readonly learningRate: number;
-  readonly gateRate: number;
-  /** Time of the step, the batch's own not counted. */
-  readonly stepMs: number;
-  /** Estimated peak of memory: parameters, optimiser, activations. */
-  readonly memoryBytes: number;
-  /** Fraction of groups that are alive, where a target is steered to. */
-  readonly active?: number;
-}
-
-/** Batches in order; a function is told how many steps were done before, so that resumed training goes on with the right one. */
-export type TrainingBatches =
-  | Iterable<Batch>
-  | AsyncIterable<Batch>
-  | ((stepsDone: number) => Iterable<Batch> | AsyncIterable<Batch>);
-
-/** Options of `fit`. */
-export interface FitOptions {
-  /** Number of the last step, counted over all calls; without it the batches decide, and schedules must be numbers. */
-  readonly steps?: number;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: TrainingProgress) => void;
-  /** Takes a checkpoint after every so many steps, and when training is cancelled. */
-  readonly checkpoint?: {
-    readonly every: number;
-    readonly save: (checkpoint: Checkpoint) => Promise<void> | void;
-  };
-}
-
-/** What a call of `fit` did. */
-export interface FitReport {
-  /** Steps done in this call. */
-  readonly steps: number;
-  /** Loss without penalty of each of them, in float64. */
-  readonly losses: Float64Array;
-  readonly penalties: Float64Array;
-  readonly meanStepMs: number;
-  /** Largest estimated memory of a step. */
-  readonly memoryBytes: number;
-}
-
-/** A model in training. */
-export interface Trainer {
-  readonly provider: Engine["provider"];
-  /** Where the updates are computed. */
-  readonly updates: "graph" | "host";
-  /** Steps done so far. */
-  readonly step: number;
-  /** What is trained: names, shapes and kinds. */
-  readonly parameters: TrainingGraph["parameters"];
-  /** The graph that is run for a step. */
-  readonly graph: Graph;
-  /** Inputs that a batch has to give, with their types. */
-  readonly inputs: readonly {
-    readonly name: string;
-    readonly dtype: string;
-    readonly shape: readonly unknown[] | undefined;
-  }[];
-  /**
-   * Trains on batches until there are no more, or until `steps` are done.
-   *
-   * @throws DgateError `OPTION`, `SHAPE` or `DATA` for a batch that does not fit, naming it, `DATA` if there is none at all; `DIVERGED` with step, loss and likely cause if loss
-   * or gradient is not finite (the parameters are those of the step before); `MEMORY` with the size needed; `ABORTED`
-   */
-  fit(batches: TrainingBatches, options?: FitOptions): Promise<FitReport>;
-  /** ‖w_j‖ of every gate set. */
-  norms(): Promise<SetNorms[]>;
-  /** The gated model with what was learned. */
-  gated(): Promise<Graph>;
-  /** The model with the gates multiplied into the weights, and the groups' norms. */
-  fold(): Promise<{ readonly graph: Graph; readonly groups: readonly FoldedGroups[] }>;
-  /** Folds, removes what is dead and proves the result: see `PruneLearnedOptions`. The trainer itself goes on as it is. */
-  prune(options?: PruneLearnedOptions): Promise<PrunedModel>;
-  /** All that training needs to go on. */
-  save(): Promise<Checkpoint>;
-  /** Goes on from a checkpoint of the same model, options and optimiser, exactly. */
-  restore(checkpoint: Checkpoint): void;
-  /** Frees the runtime's memory. */
-  dispose(): Promise<void>;
-}
 
 /**
  * Makes a model ready for training on onnxruntime: gates the sites, writes forward pass, loss, penalty and backward pass as one graph, and
@@ -243,6 +105,8 @@ class OnnxTrainer implements Trainer {
   #active: number | undefined;
   #last: StepResult | undefined;
   #memory = { key: "", bytes: 0 };
+  /** Estimates of the sizes seen so far. */
+  readonly #estimates = new Map<string, number>();
 
   constructor(parts: TrainerParts) {
     this.#parts = parts;
@@ -252,9 +116,7 @@ class OnnxTrainer implements Trainer {
     );
     const inputs = new Set(gated.requiredInputs.map(({ name }) => name));
     this.#check = new BatchCheck(engine.ort, training, taught, inputs);
-    this.#controller = isTarget(options.lambda)
-      ? targetSparsityController({ ...gentle, ...options.lambda })
-      : undefined;
+    this.#controller = controllerOf(options.lambda);
     this.#initial = groupNorms(gated, new Map());
   }
 
@@ -420,16 +282,9 @@ class OnnxTrainer implements Trainer {
 
   /** Lets the controller of λ look at the groups. Before a checkpoint is taken, so that what it saw is in there. */
   async #steer(): Promise<void> {
-    const { lambda } = this.#parts.options;
-    if (!isTarget(lambda) || this.#step % (lambda.every ?? 20) !== 0) return;
-    const sets = await this.norms();
-    const total = sets.reduce((sum, { norms }) => sum + norms.length, 0);
-    const alive = sets.reduce((sum, { norms }) => {
-      const { threshold } = findDeadGroups(norms);
-      return sum + norms.filter((norm) => norm > threshold).length;
-    }, 0);
-    this.#active = alive / total;
-    this.#controller!.update(this.#active);
+    if (!looksAfter(this.#parts.options.lambda, this.#step)) return;
+    this.#active = activeFraction(await this.norms());
+    this.#controller!.update(this.#active); // there where λ is steered
   }
 
   async #runStep(batch: Batch, numbers: StepNumbers): Promise<StepResult> {
@@ -455,13 +310,9 @@ class OnnxTrainer implements Trainer {
     const key = JSON.stringify(dims);
     if (key === this.#memory.key) return;
     const { training, state } = this.#parts;
-    const bytes = peakBytes(training.graph, dims) + state.stateBytes;
+    const bytes = this.#estimates.get(key) ?? peakBytes(training.graph, dims) + state.stateBytes;
+    this.#estimates.set(key, bytes);
     checkWasmMemory(this.provider, bytes, this.#step + 1);
     this.#memory = { key, bytes };
   }
 }
-
-/** Damping of the controller of λ for looks every few steps. */
-const gentle = { gain: 0.2, lookahead: 25 };
-
-const isTarget = (lambda: TrainerOptions["lambda"]): lambda is TargetSparsity => typeof lambda === "object";

@@ -1,27 +1,19 @@
-import {
-  DgateError,
-  defineGroups,
-  frozenPenalty,
-  frozenPenaltyGradient,
-  type GroupSet,
-  smoothPenalty,
-  smoothPenaltyGradient,
-} from "@dgate/core";
+import { DgateError } from "@dgate/core";
 import { backward } from "../autodiff/backward.ts";
 import { nameOutput, tidy } from "../autodiff/gradients.ts";
 import { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
-import { graphOps } from "../gating/graph-ops.ts";
 import { type ResolvedGates, resolveGates } from "../gating/resolve-gates.ts";
 import type { Graph, Value, ValueType } from "../graph/graph.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { trainingForm } from "../training-form/training-form.ts";
+import { addPenalty, type Penalised } from "./add-penalty.ts";
+import { addUpdates } from "./add-updates.ts";
 import type { LabelRange, Loss, LossContext } from "./loss.ts";
 import type { Optimizer } from "./optimizer.ts";
+import type { Parameter, Trained } from "./parameter.ts";
 import { learnedConstants } from "./parameters.ts";
 import { scaleActivations } from "./scale-activations.ts";
-
-/** What is trained: the gates alone, the gated weights too, or every weight. */
-export type Trained = "gates" | "groups" | "all";
+import { trainingNames } from "./training-names.ts";
 
 /** How a training graph is made. */
 export interface TrainingGraphOptions {
@@ -36,16 +28,6 @@ export interface TrainingGraphOptions {
   readonly clipNorm: number | undefined;
 }
 
-/** An array that is trained. */
-export interface Parameter {
-  readonly name: string;
-  readonly shape: readonly number[];
-  /** A copy of what it holds at first, made anew each time. */
-  readonly initial: () => Float32Array;
-  /** A gate, a weight that is in a group, or any other weight. */
-  readonly kind: "gate" | "grouped" | "other";
-}
-
 /** A step of training as a graph. */
 export interface TrainingGraph {
   readonly graph: Graph;
@@ -57,20 +39,6 @@ export interface TrainingGraph {
   /** What the loss's input of class numbers may hold. */
   readonly labels: LabelRange | undefined;
 }
-
-/** Names of the inputs and outputs that are not the model's. */
-export const trainingNames = {
-  lambda: "dgate.lambda",
-  learningRate: "dgate.learning_rate",
-  gateRate: "dgate.gate_rate",
-  scalar: (index: number) => `dgate.optimizer.${index}`,
-  slot: (parameter: string, index: number) => `${parameter}.slot.${index}`,
-  next: (name: string) => `${name}.next`,
-  gradient: (name: string) => `${name}.gradient`,
-  loss: "dgate.loss",
-  penalty: "dgate.penalty",
-  norm: "dgate.gradient_norm",
-} as const;
 
 /**
  * Forward pass, loss, penalty and backward pass of a gated model as one graph, with the parameters as inputs; and the updates, if they
@@ -221,50 +189,6 @@ function checkReached(
   );
 }
 
-interface Penalised {
-  readonly lambda: Value;
-  readonly penalty: Value;
-  /** Of loss and penalty, by parameter. */
-  readonly gradients: ReadonlyMap<string, Value>;
-}
-
-/** Core's penalty of every group set, and its gradient added to that of the loss. */
-function addPenalty(
-  graph: Graph,
-  resolved: readonly ResolvedGates[],
-  reached: ReadonlyMap<string, Value>,
-  { train, groupWeights }: TrainingGraphOptions,
-): Penalised {
-  const ops = graphOps(graph, { dtype: "float32", scope: "penalty" });
-  const lambda = graph.addInput(trainingNames.lambda, { dtype: "float32", shape: [] });
-  const gradients = new Map(reached);
-  const add = (name: string, gradient: Value): void => {
-    // A weight that only its penalty depends on shrinks with the rest of its group.
-    const before = gradients.get(name);
-    gradients.set(name, before ? ops.add(before, gradient) : gradient);
-  };
-  const penalties = resolved.map((each): Value => {
-    const set = weighted(each.set, groupWeights);
-    const gates = each.gates.map(({ name }) => graph.value(name)!);
-    if (train === "gates") {
-      const slopes = frozenPenaltyGradient(ops, gates, lambda, set.weights);
-      gates.forEach(({ name }, k) => add(name, slopes[k]!));
-      return frozenPenalty(ops, gates, lambda, set.weights);
-    }
-    const primary = each.weights.map(({ value }) => graph.value(value.name)!);
-    const slopes = smoothPenaltyGradient(ops, set, { primary, gates }, lambda);
-    gates.forEach(({ name }, k) => add(name, slopes.gates[k]!));
-    primary.forEach(({ name }, m) => add(name, slopes.primary[m]!));
-    return smoothPenalty(ops, set, { primary, gates }, lambda);
-  });
-  return { lambda, penalty: penalties.reduce((a, b) => ops.add(a, b)), gradients };
-}
-
-/** The set with the penalty weights that were asked for. */
-function weighted(set: GroupSet, groupWeights: "none" | "sqrt-size"): GroupSet {
-  return groupWeights === "none" ? set : defineGroups(set.members, { weights: groupWeights });
-}
-
 interface Unfinished extends Penalised {
   readonly graph: Graph;
   readonly loss: Value;
@@ -294,55 +218,4 @@ function finish(unfinished: Unfinished): TrainingGraph {
     if (!own.has(input) && graph.uses(input).length === 0) graph.removeInput(input);
   const batchInputs = graph.requiredInputs.filter((input) => !own.has(input));
   return { graph, parameters, batchInputs, teacher, labels };
-}
-
-/** The optimiser's nodes; gives the inputs that were added. */
-function addUpdates(
-  ops: GraphDiffOps,
-  parameters: readonly Parameter[],
-  gradients: ReadonlyMap<string, Value>,
-  { optimizer, clipNorm }: TrainingGraphOptions,
-): Value[] {
-  const { graph, inference } = ops;
-  const added: Value[] = [];
-  const input = (name: string, shape: readonly number[]): Value => {
-    const type = { dtype: "float32", shape } as const;
-    const value = graph.addInput(name, type);
-    inference.types.set(value, type);
-    added.push(value);
-    return value;
-  };
-  const rates = { gate: input(trainingNames.gateRate, []), weight: input(trainingNames.learningRate, []) };
-  const scalars = Array.from({ length: optimizer.scalarCount }, (_, i) => input(trainingNames.scalar(i), []));
-  const squares = parameters.map(({ name }) =>
-    ops.reduce("ReduceSumSquare", gradients.get(name)!, undefined, false),
-  );
-  const norm = ops.sqrt(squares.reduce((a, b) => ops.add(a, b)));
-  graph.addOutput(nameOutput(ops, norm, trainingNames.norm));
-  const factor = clipNorm === undefined ? undefined : clipFactor(ops, norm, clipNorm);
-  for (const { name, shape, kind } of parameters) {
-    const gradient = gradients.get(name)!;
-    const slots = Array.from({ length: optimizer.slots }, (_, i) =>
-      input(trainingNames.slot(name, i), shape),
-    );
-    const next = optimizer.emit(ops, {
-      parameter: graph.value(name)!,
-      gradient: factor ? ops.mul(gradient, factor) : gradient,
-      slots,
-      learningRate: kind === "gate" ? rates.gate : rates.weight,
-      scalars,
-      decays: kind === "other",
-    });
-    graph.addOutput(nameOutput(ops, next.parameter, trainingNames.next(name)));
-    next.slots.forEach((slot, i) => {
-      graph.addOutput(nameOutput(ops, slot, trainingNames.next(trainingNames.slot(name, i))));
-    });
-  }
-  return added;
-}
-
-/** min(1, limit/‖g‖) */
-function clipFactor(ops: GraphDiffOps, norm: Value, limit: number): Value {
-  const safe = ops.call("Max", [norm, ops.scalar(1e-30, norm)]);
-  return ops.call("Min", [ops.div(ops.scalar(limit, norm), safe), ops.scalar(1, norm)]);
 }

@@ -5,7 +5,8 @@ import { classBatches, mlp } from "../../test/train/nets.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { crossEntropy } from "./loss.ts";
 import { adam, adamw, type Optimizer, sgd } from "./optimizer.ts";
-import { openTrainer, type TrainerOptions } from "./trainer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { TrainerOptions } from "./trainer-options.ts";
 
 const names = ["fc1/kernel", "fc1/bias", "fc2/kernel", "fc2/bias", "out/kernel", "out/bias"];
 

@@ -16,8 +16,8 @@ import {
   type TrainingGraph,
   trainingGraph,
   type TrainingGraphOptions,
-  trainingNames,
 } from "../../src/train/training-graph.ts";
+import { trainingNames } from "../../src/train/training-names.ts";
 import { evaluateGraph } from "../float64/evaluate-graph.ts";
 import type { Float64Tensor } from "../float64/tensor.ts";
 

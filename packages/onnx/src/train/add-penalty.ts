@@ -1,0 +1,65 @@
+import {
+  defineGroups,
+  frozenPenalty,
+  frozenPenaltyGradient,
+  type GroupSet,
+  smoothPenalty,
+  smoothPenaltyGradient,
+} from "@dgate/core";
+import { graphOps } from "../gating/graph-ops.ts";
+import type { ResolvedGates } from "../gating/resolve-gates.ts";
+import type { Graph, Value } from "../graph/graph.ts";
+import type { Trained } from "./parameter.ts";
+import { trainingNames } from "./training-names.ts";
+
+/** What the penalty depends on. */
+interface PenaltyOptions {
+  readonly train: Trained;
+  /** s_j of every group set: 1, or √p_j. */
+  readonly groupWeights: "none" | "sqrt-size";
+}
+
+/** A training graph with its penalty. */
+export interface Penalised {
+  readonly lambda: Value;
+  readonly penalty: Value;
+  /** Of loss and penalty, by parameter. */
+  readonly gradients: ReadonlyMap<string, Value>;
+}
+
+/** Core's penalty of every group set, and its gradient added to that of the loss. */
+export function addPenalty(
+  graph: Graph,
+  resolved: readonly ResolvedGates[],
+  reached: ReadonlyMap<string, Value>,
+  { train, groupWeights }: PenaltyOptions,
+): Penalised {
+  const ops = graphOps(graph, { dtype: "float32", scope: "penalty" });
+  const lambda = graph.addInput(trainingNames.lambda, { dtype: "float32", shape: [] });
+  const gradients = new Map(reached);
+  const add = (name: string, gradient: Value): void => {
+    // A weight that only its penalty depends on shrinks with the rest of its group.
+    const before = gradients.get(name);
+    gradients.set(name, before ? ops.add(before, gradient) : gradient);
+  };
+  const penalties = resolved.map((each): Value => {
+    const set = weighted(each.set, groupWeights);
+    const gates = each.gates.map(({ name }) => graph.value(name)!);
+    if (train === "gates") {
+      const slopes = frozenPenaltyGradient(ops, gates, lambda, set.weights);
+      gates.forEach(({ name }, k) => add(name, slopes[k]!));
+      return frozenPenalty(ops, gates, lambda, set.weights);
+    }
+    const primary = each.weights.map(({ value }) => graph.value(value.name)!);
+    const slopes = smoothPenaltyGradient(ops, set, { primary, gates }, lambda);
+    gates.forEach(({ name }, k) => add(name, slopes.gates[k]!));
+    primary.forEach(({ name }, m) => add(name, slopes.primary[m]!));
+    return smoothPenalty(ops, set, { primary, gates }, lambda);
+  });
+  return { lambda, penalty: penalties.reduce((a, b) => ops.add(a, b)), gradients };
+}
+
+/** The set with the penalty weights that were asked for. */
+function weighted(set: GroupSet, groupWeights: "none" | "sqrt-size"): GroupSet {
+  return groupWeights === "none" ? set : defineGroups(set.members, { weights: groupWeights });
+}
