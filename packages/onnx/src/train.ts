@@ -21,7 +21,9 @@ export {
   type AdamOptions,
   adamw,
   type AdamWOptions,
+  type ArrayState,
   type Optimizer,
+  type OptimizerState,
   sgd,
   type SgdOptions,
 } from "./train/optimizer.ts";
