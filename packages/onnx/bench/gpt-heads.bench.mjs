@@ -37,14 +37,14 @@ const settings = {
   gating: {
     initial: "balanced",
     /** λ from the first number to the second, geometrically, over so many steps; 0 as soon as no more than K heads are alive. */
-    lambda: [2e-3, 1.5e-2],
-    ramp: 60,
+    lambda: [2e-3, 3e-2],
+    ramp: 45,
     /** At this step the heads are chosen even if more are alive. */
-    chosenBy: 60,
+    chosenBy: 45,
     /** A head is alive above this part of the norm that it had. */
     alive: 0.2,
-    /** Rate of the gates, as a multiple of that of the weights, while λ is above 0; then they stay as they are. */
-    gateRate: 200,
+    /** Rate of the gates by depth, as a multiple of that of the weights, while λ is above 0; then they stay as they are. */
+    gateRate: { 2: 300, 3: 200 },
   },
   importanceWindows: 128,
   randomDraws: 5,
@@ -96,7 +96,7 @@ async function gate(dense, seed, depth) {
     initial,
     lambda: () => current,
     learningRate: (progress) => rate(progress * settings.steps),
-    gateRate: (progress) => rate(progress * settings.steps) * gateRate,
+    gateRate: (progress) => rate(progress * settings.steps) * gateRate[depth],
   });
   const start = await headNorms(trainer);
   const first = await trainer.gated();
@@ -204,13 +204,22 @@ const deviation = (values) =>
   );
 const cell = (values) => `${mean(values).toFixed(4)} ± ${deviation(values).toFixed(4)}`;
 
-function table(name) {
-  const methods = Object.keys(results[seeds[0]][name]);
-  const rows = methods.map((method) => [
-    method,
-    ...kept.map((keep) => cell(seeds.map((seed) => results[seed][name][method][keep]))),
-  ]);
-  return formatTable(["validation loss", ...kept.map((keep) => `${keep} of ${allHeads} heads`)], rows);
+/** Losses of one comparison; `less` is a method whose loss is taken off, seed by seed. */
+function table(name, less) {
+  const rows = Object.keys(results[seeds[0]][name])
+    .filter((method) => method !== less)
+    .map((method) => [
+      method,
+      ...kept.map((keep) =>
+        cell(
+          seeds.map((seed) => {
+            const losses = results[seed][name];
+            return losses[method][keep] - (less === undefined ? 0 : losses[less][keep]);
+          }),
+        ),
+      ),
+    ]);
+  return formatTable(["", ...kept.map((keep) => `${keep} of ${allHeads} heads`)], rows);
 }
 
 const git = (...args) => execFileSync("git", args, { cwd: import.meta.dirname, encoding: "utf8" }).trim();
@@ -232,6 +241,11 @@ writeFileSync(join(folder, "gpt-heads.json"), `${JSON.stringify(report, undefine
 console.log(
   `dense ${cell(seeds.map((seed) => results[seed].dense))}; trained for ${settings.steps} more steps ${cell(seeds.map((seed) => results[seed].plain))}; ${seeds.length} seeds\n`,
 );
-console.log(`without training after the cut:\n${table("without")}\n`);
-console.log(`cut and trained, ${settings.steps} steps in all:\n${table("equal")}\n`);
+for (const [name, title] of [
+  ["without", `validation loss, ${settings.steps} steps and then cut`],
+  ["equal", `validation loss, cut on the way or before, ${settings.steps} steps in all`],
+]) {
+  console.log(`${title}:\n${table(name)}\n`);
+  console.log(`the same less that of "gradient", seed by seed:\n${table(name, "gradient")}\n`);
+}
 console.log(JSON.stringify(report.settings));

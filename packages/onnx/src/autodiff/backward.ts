@@ -58,8 +58,19 @@ export function backward<T>({ graph, ops, tensorOf, seeds, wrt }: ReversePass<T>
   );
 }
 
+/** Operators whose rules read the cotangents of all outputs; others read that of the first. */
+const readingAll: ReadonlySet<string> = new Set(["Split"]);
+
 function contributions<T>(ops: DiffOps<T>, applied: Applied<T>, path: Path): (readonly [Value, T])[] {
   const { node, inputs, cotangents } = applied;
+  const other = cotangents.findIndex((cotangent, i) => i > 0 && cotangent !== undefined);
+  if (other > 0 && !readingAll.has(node.op)) {
+    throw new DgateError(
+      "UNSUPPORTED",
+      `gradients: there is no derivative rule for output ${other} of ${describeNode(node)} (domain "${node.domain || "ai.onnx"}"); ` +
+        "leave what lies before it out of what is trained.",
+    );
+  }
   return node.inputs.flatMap((input, index) => {
     if (!input || !path.values.has(input)) return [];
     const rule = ruleFor(node, index);

@@ -6,6 +6,13 @@ import { type DataType, dataTypes } from "../graph/tensor.ts";
 /** Attributes of an operator call, by name. */
 export type Attributes = Readonly<Record<string, Attribute>>;
 
+/** Options of `DiffOps.gemm`: which operand is transposed, and a factor. */
+export interface GemmOptions {
+  readonly transA?: boolean;
+  readonly transB?: boolean;
+  readonly alpha?: number;
+}
+
 /**
  * Operators of the standard domain (as of operator set 18) on some kind of tensor: values of a graph, where a call adds a node, or
  * arrays of float64, where it computes. Derivatives and decompositions are written over it once and run on both.
@@ -239,7 +246,7 @@ export abstract class DiffOps<T> {
   }
 
   /** `A·B` of matrices, either transposed. */
-  gemm(a: T, b: T, { transA = false, transB = false, alpha = 1 } = {}): T {
+  gemm(a: T, b: T, { transA = false, transB = false, alpha = 1 }: GemmOptions = {}): T {
     return this.call("Gemm", [a, b], {
       ...(transA && { transA: int(1) }),
       ...(transB && { transB: int(1) }),

@@ -196,7 +196,14 @@ function idRanges(
   }
   if (labels) {
     const { input, classes, ignore } = labels;
-    ranges.set(input, { from: 0, to: classes, also: ignore, of: "the model's output" });
+    const table = ranges.get(input);
+    const isInTable = !table || (ignore >= table.from && ignore < table.to);
+    ranges.set(input, {
+      from: 0,
+      to: Math.min(classes, table?.to ?? classes),
+      ...(isInTable && { also: ignore }),
+      of: table && table.to <= classes ? table.of : "the model's output",
+    });
   }
   return ranges;
 }

@@ -27,7 +27,7 @@ export class HostUpdates implements Updates {
     session: OrtSession,
     parameters: readonly Parameter[],
     optimizer: Optimizer,
-    clipNorm = Infinity,
+    clipNorm: number = Infinity,
   ) {
     this.#ort = ort;
     this.#session = session;

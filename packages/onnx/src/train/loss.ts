@@ -104,7 +104,12 @@ export function nextToken({
       const ids = context.input(tokens, { dtype: "int64", shape: ["batch", "positions"] });
       const scores = ops.slice(whole, 1, 0, -1);
       const wanted = ops.cast(ops.slice(ids, 1, 1), "int64");
-      if (mask === undefined) return classify(ops, scores, wanted, whole, ignore);
+      if (mask === undefined) {
+        return {
+          ...classify(ops, scores, wanted, whole, ignore),
+          labels: labelRange(ops, tokens, whole, ignore),
+        };
+      }
       const flags = context.input(mask, { dtype: "int64", shape: ["batch", "positions"] });
       const real = ops.cast(ops.slice(flags, 1, 1), "bool");
       return classify(

@@ -63,7 +63,8 @@ function scaledWeight(
   if (!shape || !sizes || sizes.length > shape.length) return undefined;
   const stretched = [...Array.from({ length: shape.length - sizes.length }, () => 1), ...sizes];
   const axes = stretched.flatMap((size, axis) => (size === 1 ? [] : [axis]));
-  if (axes.length > 1) return undefined;
+  // A weight that is itself repeated along the axis has another shape than the product.
+  if (axes.length > 1 || axes.some((axis) => stretched[axis] !== shape[axis])) return undefined;
   return { weight, factor: ops.reshape(factor, [-1]), axis: axes[0] ?? 0, rank: shape.length };
 }
 

@@ -1,5 +1,6 @@
 import { DgateError } from "@dgate/core";
 import type { Graph } from "../graph/graph.ts";
+import { findAgain } from "./find-again.ts";
 import type { PrunedModel, PruneLearnedOptions } from "./prune-learned.ts";
 import { openTrainer } from "./trainer.ts";
 import type { FitOptions, FitReport, TrainerOptions, TrainingBatches } from "./trainer-options.ts";
@@ -21,7 +22,7 @@ export interface TrainRound extends PrunedModel {
 
 /**
  * Learns which groups of a model matter, removes the others and proves the result: `openTrainer`, `fit` and `prune`, several times if
- * asked for.
+ * asked for. What `distill` compares with is the first model in every round, unless inputs of it were cut.
  *
  * @param batches asked for anew in each round if it is a function
  * @returns the pruned model of the last round, and what each round did
@@ -39,8 +40,13 @@ export async function train(
   const done: TrainRound[] = [];
   let graph = model;
   for (let round = 0; round < rounds; round++) {
-    // The sites given are those of the first model.
-    const trainer = await openTrainer(graph, { ...rest, ...(round === 0 && sites && { sites }) });
+    const own = round === 0 ? sites : sites && findAgain(graph, sites);
+    const teacher = rest.teacher ?? (round > 0 && takesAll(done) ? model : undefined);
+    const trainer = await openTrainer(graph, {
+      ...rest,
+      ...(own && { sites: own }),
+      ...(teacher && { teacher }),
+    });
     try {
       const fit = await trainer.fit(batches, {
         steps,
@@ -57,3 +63,7 @@ export async function train(
   }
   return { graph, rounds: done };
 }
+
+/** Whether the batches of the first model fit the pruned one, so that the first can still teach it. */
+const takesAll = (rounds: readonly TrainRound[]): boolean =>
+  rounds.every(({ report }) => report.inputs.every(({ mode }) => mode === "gather"));

@@ -28,6 +28,8 @@ export interface TargetSparsity extends TargetSparsityOptions {
 export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"> {
   /** What is made small: `crossEntropy()`, `nextToken()`, `meanSquaredError()`, `distill()`, `outputLoss()`. */
   readonly loss: Loss;
+  /** What `distill` compares with: a model of the same inputs and outputs; by default the model as it is before it is gated. */
+  readonly teacher?: Graph;
   /** Sites of the model, from `findSites`; by default all that it has. */
   readonly sites?: readonly Site[];
   /** Which of them to gate, by name or kind; by default those that `insertGates` takes. */

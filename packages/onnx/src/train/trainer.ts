@@ -7,12 +7,15 @@ import { elementCount } from "../io/element-types.ts";
 import { fingerprint } from "../prune/mask.ts";
 import { isQuantized } from "../quantization/is-quantized.ts";
 import type { Batch } from "../recover/batches.ts";
+import type { OrtSession } from "../runtime/ort-module.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { dequantizeModel } from "../training-form/dequantize.ts";
 import { BatchCheck } from "./check-batch.ts";
+import { checkFitOptions, checkTrainerOptions } from "./check-options.ts";
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
 import { divergence } from "./diverged.ts";
 import { type Engine, openEngine } from "./engine.ts";
+import { findAgain } from "./find-again.ts";
 import { carriedOutputs, GraphUpdates } from "./graph-updates.ts";
 import { HostUpdates } from "./host-updates.ts";
 import { groupNorms, type SetNorms, withLearned } from "./learned-model.ts";
@@ -39,6 +42,7 @@ import { isSound, type StepNumbers, type StepResult, type Updates } from "./upda
  * domain where there is no derivative, `MISSING_PACKAGE`
  */
 export async function openTrainer(model: Graph, options: TrainerOptions): Promise<Trainer> {
+  checkTrainerOptions(options);
   const dense = isQuantized(model) ? dequantizeModel(model) : model;
   const gated = readGateRecord(dense) ? dense : gate(dense, model, options);
   const engine = await openEngine(options);
@@ -55,16 +59,20 @@ export async function openTrainer(model: Graph, options: TrainerOptions): Promis
     updates === "graph" && engine.provider === "webgpu"
       ? [...carriedOutputs(training.parameters, optimizer).keys()]
       : [];
-  const teacher = await openTeacher(engine, dense, training.teacher);
-  const session = await engine.open(training.graph, onDevice).catch(async (error: unknown) => {
+  const teacher = await openTeacher(engine, options.teacher ?? dense, training.teacher);
+  let session: OrtSession | undefined;
+  try {
+    session = await engine.open(training.graph, onDevice);
+    const state =
+      updates === "graph"
+        ? new GraphUpdates(engine, session, training.parameters, optimizer)
+        : new HostUpdates(engine.ort, session, training.parameters, optimizer, clipNorm);
+    return new OnnxTrainer({ engine, gated, training, state, teacher, optimizer, options });
+  } catch (error) {
+    await session?.release();
     await teacher?.dispose();
     throw error;
-  });
-  const state =
-    updates === "graph"
-      ? new GraphUpdates(engine, session, training.parameters, optimizer)
-      : new HostUpdates(engine.ort, session, training.parameters, optimizer, clipNorm);
-  return new OnnxTrainer({ engine, gated, training, state, teacher, optimizer, options });
+  }
 }
 
 /** Inserts the gates; sites of a quantized model are found again by name. */
@@ -76,12 +84,11 @@ function gate(dense: Graph, model: Graph, options: TrainerOptions): Graph {
       `train: depth is ${depth}, expected a whole number of at least 2 (2 is the group lasso).`,
     );
   }
-  const own = dense === model && sites ? sites : findSites(dense);
-  const wanted = options.gate ?? (dense === model ? undefined : sites?.map(({ name }) => name));
+  const own = !sites ? findSites(dense) : dense === model ? sites : findAgain(dense, sites);
   return insertGates(dense, own, {
     depth: train === "gates" ? depth + 1 : depth,
     initial: options.initial ?? (train === "gates" ? "ones" : "balanced"),
-    ...(wanted && { sites: wanted }),
+    ...(options.gate && { sites: options.gate }),
     ...(roles && { roles }),
   });
 }
@@ -101,6 +108,7 @@ class OnnxTrainer implements Trainer {
   readonly #check: BatchCheck;
   readonly #controller: TargetSparsityController | undefined;
   readonly #initial: readonly SetNorms[];
+  #phase: "idle" | "running" | "disposed" = "idle";
   #step = 0;
   #active: number | undefined;
   #last: StepResult | undefined;
@@ -148,6 +156,23 @@ class OnnxTrainer implements Trainer {
   }
 
   async fit(batches: TrainingBatches, options: FitOptions = {}): Promise<FitReport> {
+    checkFitOptions(options);
+    if (this.#phase !== "idle") {
+      const why =
+        this.#phase === "disposed"
+          ? "the trainer is disposed; open a new one"
+          : "fit is running; wait for its end";
+      throw new DgateError("OPTION", `train: ${why}.`);
+    }
+    this.#phase = "running";
+    try {
+      return await this.#fit(batches, options);
+    } finally {
+      if (this.#phase === "running") this.#phase = "idle";
+    }
+  }
+
+  async #fit(batches: TrainingBatches, options: FitOptions): Promise<FitReport> {
     const { steps, signal, onProgress, checkpoint } = options;
     const losses: number[] = [];
     const penalties: number[] = [];
@@ -245,8 +270,13 @@ class OnnxTrainer implements Trainer {
   }
 
   async dispose(): Promise<void> {
-    await this.#parts.state.dispose();
-    await this.#parts.teacher?.dispose();
+    if (this.#phase === "disposed") return;
+    this.#phase = "disposed";
+    try {
+      await this.#parts.state.dispose();
+    } finally {
+      await this.#parts.teacher?.dispose();
+    }
   }
 
   #identity() {
@@ -312,7 +342,8 @@ class OnnxTrainer implements Trainer {
     const { training, state } = this.#parts;
     const bytes = this.#estimates.get(key) ?? peakBytes(training.graph, dims) + state.stateBytes;
     this.#estimates.set(key, bytes);
-    checkWasmMemory(this.provider, bytes, this.#step + 1);
+    // The state lies outside of WebAssembly too; the estimate of the graph has its copies.
+    checkWasmMemory(this.provider, bytes - state.stateBytes, this.#step + 1);
     this.#memory = { key, bytes };
   }
 }

@@ -110,6 +110,12 @@ function openParameter(graph: Graph, name: string, kind: Parameter["kind"]): Par
   if (!value || !data) {
     throw new DgateError("GROUP", `train: the training form of the model has no constant "${name}".`);
   }
+  if (data.dtype === "float64") {
+    throw new DgateError(
+      "UNSUPPORTED",
+      `train: "${name}" is float64, and training computes in float32; export the model in float32.`,
+    );
+  }
   value.type = { dtype: "float32", shape: data.shape };
   if (!graph.isInput(value)) graph.declareInput(value);
   value.data = undefined;

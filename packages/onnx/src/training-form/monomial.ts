@@ -12,7 +12,12 @@ export interface Monomial {
 const depthLimit = 8;
 
 /** A value as a product of what is not a product itself; `stop` is not taken apart. */
-export function monomialOf(pattern: PatternReader, value: Value, stop: Value, depth = depthLimit): Monomial {
+export function monomialOf(
+  pattern: PatternReader,
+  value: Value,
+  stop: Value,
+  depth: number = depthLimit,
+): Monomial {
   const own = pattern.source(value);
   const number = pattern.scalar(own);
   if (number !== undefined) return { coefficient: number, powers: new Map() };
@@ -39,7 +44,11 @@ export function termsOf(pattern: PatternReader, value: Value, stop: Value): read
 }
 
 /** The values that a value is computed from by arithmetic, itself included. */
-export function operandsOf(pattern: PatternReader, value: Value, depth = depthLimit): ReadonlySet<Value> {
+export function operandsOf(
+  pattern: PatternReader,
+  value: Value,
+  depth: number = depthLimit,
+): ReadonlySet<Value> {
   const own = pattern.source(value);
   const inputs = depth > 0 ? pattern.inputs(own, "Add", "Mul", "Div", "Pow") : undefined;
   const below = inputs?.flatMap((input) => [...operandsOf(pattern, input, depth - 1)]) ?? [];

@@ -1,8 +1,10 @@
 import type { Graph } from "../graph/graph.ts";
 import { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
 import { inlineInPlace } from "../normal-form/inline-functions.ts";
+import { isQuantized } from "../quantization/is-quantized.ts";
 import { attentionDecompositions } from "./attention-decompositions.ts";
 import { decompose } from "./decompose.ts";
+import { dequantizeModel } from "./dequantize.ts";
 import { foldBiases } from "./fold-biases.ts";
 import { fusedDecompositions } from "./fused-decompositions.ts";
 import { raisePatterns } from "./raise-patterns.ts";
@@ -13,20 +15,21 @@ import { upgradeOpset } from "./upgrade-opset.ts";
 
 /**
  * A copy of a model in the form that is differentiated: operators of the standard domain in their forms of operator set 18 or later, float32,
- * fused operators written out, and the patterns that exporters write layer normalisation and Gelu with as one operator again, whose
- * derivative is cheaper. Computes the same up to rounding.
+ * quantized and fused operators written out (constants of codes become floats under their names), and the patterns that exporters write layer normalisation and Gelu with as one operator again, whose
+ * derivative is cheaper. Computes the same up to rounding, that of a quantized model included.
  *
  * @param kept names of values that are to stay beside inputs and outputs
  * @throws DgateError `UNSUPPORTED` naming operator, node and domain, for a form that cannot be written so
  */
 export function trainingForm(graph: Graph, kept: readonly string[] = []): Graph {
-  const form = graph.clone();
-  const outputs = form.outputs.map(({ name }) => name);
+  const copy = graph.clone();
+  const outputs = copy.outputs.map(({ name }) => name);
   // As outputs they keep their names.
   for (const name of kept) {
-    const value = form.value(name);
-    if (value && form.producer(value) && !outputs.includes(name)) form.addOutput(value);
+    const value = copy.value(name);
+    if (value && copy.producer(value) && !outputs.includes(name)) copy.addOutput(value);
   }
+  const form = isQuantized(copy) ? dequantizeModel(copy) : copy;
   inlineInPlace(form);
   upgradeOpset(form);
   toSinglePrecision(form);

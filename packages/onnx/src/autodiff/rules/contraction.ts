@@ -95,24 +95,43 @@ const gemmRight: Vjp = (ops, at, g) => {
     : ops.gemm(a, g, { transA: !transA, alpha });
 };
 
-/** The terms of an Einsum with its output written out. */
-function einsumTerms<T>({ node }: Applied<T>): {
+interface EinsumTerms {
   readonly inputs: readonly string[];
   readonly output: string;
-} {
+}
+
+/** The terms of an Einsum with its output written out, and letters for an ellipsis where ranks are known. */
+function einsumTerms<T>(ops: DiffOps<T>, { node, inputs: operands }: Applied<T>): EinsumTerms {
   const [left = "", right] = stringAttribute(node, "equation", "").replaceAll(/\s/g, "").split("->");
   const inputs = left.split(",");
-  if (right !== undefined) return { inputs, output: right };
   const letters = left.replaceAll(/[.,]/g, "").split("");
   const once = letters.filter((letter) => letters.indexOf(letter) === letters.lastIndexOf(letter));
-  return { inputs, output: (left.includes("...") ? "..." : "") + once.sort().join("") };
+  const output = right ?? (left.includes("...") ? "..." : "") + once.sort().join("");
+  const ranks = operands.map((operand) => operand && ops.rank(operand));
+  if (!left.includes("...") || ranks.includes(undefined)) return { inputs, output };
+  const hidden = inputs.map((term, i) => (term.includes("...") ? ranks[i]! + 3 - term.length : 0));
+  const count = Math.max(...hidden);
+  const free = freeLetters(left + output, count);
+  return {
+    // The axes of ellipses are aligned at their ends.
+    inputs: inputs.map((term, i) => term.replace("...", free.slice(count - hidden[i]!))),
+    output: output.replace("...", free),
+  };
 }
+
+/** Letters that an equation does not have. */
+const freeLetters = (equation: string, count: number): string =>
+  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    .split("")
+    .filter((letter) => !equation.includes(letter))
+    .slice(0, count)
+    .join("");
 
 /** The equation with output and input exchanged; axes that only this input has are repeated. */
 const einsumInput =
   (index: number): Vjp =>
   (ops, at, g) => {
-    const { inputs, output } = einsumTerms(at);
+    const { inputs, output } = einsumTerms(ops, at);
     const own = inputs[index]!;
     const letters = own.replaceAll("...", "").split("");
     if (new Set(letters).size < letters.length) {
@@ -129,11 +148,17 @@ const einsumInput =
       equation === `${kept}->${kept}`
         ? g
         : ops.call("Einsum", [g, ...others.map(({ x }) => x)], { equation: string(equation) });
-    if (kept === own) return found;
+    if (kept === own) return stretched(ops, found, at.inputs[index]!);
     // Counted from the back: an ellipsis may stand in front.
     const missing = letters.flatMap((letter, i) => (there.has(letter) ? [] : [i - letters.length]));
     return ops.expandLike(ops.unsqueeze(found, missing), at.inputs[index]!);
   };
+
+/** A gradient of the operand's rank: an axis of size 1 of the other operands was repeated along the operand's own. */
+function stretched<T>(ops: DiffOps<T>, x: T, operand: T): T {
+  const own = ops.shape(operand);
+  return ops.shape(x)?.some((size, axis) => size === 1 && own?.[axis] !== 1) ? ops.expandLike(x, operand) : x;
+}
 
 /** Products of matrices. */
 export const contraction: VjpTable = {

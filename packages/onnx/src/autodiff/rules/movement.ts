@@ -53,7 +53,8 @@ function sliced<T>(ops: DiffOps<T>, at: Applied<T>): { axis: number; index: numb
   const [x, starts, , axes, steps] = at.inputs;
   const rank = knownRank(ops, at, x!);
   const count = ops.shape(starts!)?.[0];
-  const listed = axes ? ops.integers(axes) : Array.from({ length: Number(count) }, (_, axis) => axis);
+  const inOrder = typeof count === "number" ? Array.from({ length: count }, (_, axis) => axis) : undefined;
+  const listed = axes ? ops.integers(axes) : inOrder;
   const strides = steps ? ops.integers(steps) : listed?.map(() => 1);
   if (!listed || !strides) {
     throw new DgateError(
@@ -79,7 +80,7 @@ const slice: Vjp = (ops, at, g) => {
   const after = [...before];
   for (const { axis, index } of plain) {
     const size = ops.sizeOf(x!, axis);
-    const start = startOf(ops, ops.slice(starts!, 0, index, index + 1), size);
+    const start = startOf(ops, ops.cast(ops.slice(starts!, 0, index, index + 1), "int64"), size);
     before[axis] = start;
     after[axis] = ops.sub(ops.sub(size, start), ops.sizeOf(g, axis));
   }

@@ -278,6 +278,9 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
     einsum("bhqd,bhkd->bhqk", ["batch", 2, 3, 4], ["batch", 2, 5, 4]),
     einsum("bij,jk", [2, 3, 4], [4, 2]),
     einsum("...ij,...jk->...ik", [2, 3, 4], [2, 4, 2]),
+    einsum("...ij,jk->...ik", [4, 2, 3], [3, 5]),
+    einsum("b...j,...jk->b...k", [2, "heads", 3], ["heads", 3, 5]),
+    einsum("ij,ij->j", [2, 3], [1, 3]),
     einsum("i,j->ij", [3], [4]),
     einsum("ij->i", [3, 4]),
     einsum("ij->", [3, 4]),
@@ -340,6 +343,14 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
     slice([4, 5], [-3], [-1], [1]),
     slice(["n", 5], [1], [4], [0]),
     slice(["n", 5], [-2], [Number.MAX_SAFE_INTEGER], [0]),
+    {
+      build: (net) => {
+        const bound = (name: string, number: number): Value =>
+          net.graph.addInitializer(name, tensorOf("int32", [1], [number]));
+        return net.op("Slice", [x(net, ["n", 5]), bound("from", -2), bound("to", 1000), bound("axis", 0)]);
+      },
+      dims: { n: 5 },
+    },
     slice([4, 6], [0], [6], [1], [2]),
     slice([4, 6], [5], [-100], [1], [-2]),
     slice([4, 6], [1, 1], [4, 6], [0, 1], [1, 3]),
@@ -460,6 +471,20 @@ describe("the derivative of an operator is that of central differences, and its 
     const { float64, emitted } = await checkVjp(graphOf(sample), sample);
     expect(float64).toBeLessThan(1e-7);
     expect(emitted).toBeLessThan(2e-5);
+  });
+
+  test("of an output without a rule: refused, naming the node", async () => {
+    const net = new GraphBuilder(3, 18);
+    const node = net.graph.addNode({
+      op: "LayerNormalization",
+      inputs: [x(net), net.weight("scale", [4])],
+      outputs: 2,
+      name: "norm",
+    });
+    await expect(checkVjp(net.output(...node.outputs.map((value) => value!)))).rejects.toMatchObject({
+      code: "UNSUPPORTED",
+      message: expect.stringContaining('output 1 of LayerNormalization "norm" (domain "ai.onnx")'),
+    });
   });
 
   test("every rule has a sample", () => {
