@@ -35,7 +35,9 @@ export const pretraining = {
 };
 export const validationWindows = 384;
 
-export const data = readCharData();
+// The compiled module lies elsewhere, so that it cannot find the folder itself.
+const dataFolder = process.env.DGATE_DATA ?? join(import.meta.dirname, "../../../../shared/data");
+export const data = readCharData(join(dataFolder, "text/tinyshakespeare.txt"));
 const batchSizes = { batch: pretraining.batch, context: sizes.context };
 const validation =
   data && fixedCharBatches(data.validation, { batch: 32, context: sizes.context }, validationWindows);
@@ -181,24 +183,28 @@ export const headNorms = async (trainer) => (await trainer.norms()).map(({ norms
  * @returns scores by layer, as they are and divided by the layer's norm, as the paper does
  */
 export async function gradientImportance(dense, windows, seed) {
-  const trainer = await open(dense, { train: "groups" });
-  const { parameters } = trainer;
+  // Its graph gives gradients where the updates are outside of it.
+  const trainer = await open(dense, { train: "groups", updates: "host" });
+  const gated = await trainer.gated();
+  const parameters = trainer.parameters.map(({ name, shape }) => {
+    return { name, shape, weights: Float32Array.from(readNumbers(gated.value(name).data)) };
+  });
   const runner = await openRunner(trainer.graph);
   const projections = parameters.filter(({ name }) => name.endsWith("out_proj.weight"));
   const scores = projections.map(() => new Float64Array(sizes.heads));
   const fixed = Object.fromEntries(
-    parameters.map(({ name, shape, initial }) => [name, { data: initial, shape }]),
+    parameters.map(({ name, shape, weights }) => [name, { data: weights, shape }]),
   );
   let count = 0;
   for (const batch of randomCharBatches(data.train, { batch: 1, context: sizes.context }, seed)) {
     if (count++ === windows) break;
     const outputs = await runner.run({ ...fixed, ...batch, "dgate.lambda": { data: [0], shape: [] } });
-    projections.forEach(({ name, initial }, l) => {
+    projections.forEach(({ name, weights }, l) => {
       const gradient = numbersOf(outputs[`${name}.gradient`]);
-      const size = initial.length / sizes.heads;
+      const size = weights.length / sizes.heads;
       scores[l].forEach((_, head) => {
         let sum = 0;
-        for (let i = head * size; i < (head + 1) * size; i++) sum += initial[i] * gradient[i];
+        for (let i = head * size; i < (head + 1) * size; i++) sum += weights[i] * gradient[i];
         scores[l][head] += Math.abs(sum) / windows;
       });
     });

@@ -142,11 +142,17 @@ async function scoresOf(model, seed) {
 const randomScores = (random) =>
   Array.from({ length: sizes.layers }, () => Float64Array.from({ length: sizes.heads }, () => random.next()));
 
-/** All losses of one seed: `without` training after the cut, and `equal` training, by method and K. */
+const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], {
+  cwd: import.meta.dirname,
+  encoding: "utf8",
+}).trim();
+
+/** All losses of one seed, with the commit that they were found at: `without` training after the cut, and `equal` training, by method and K. */
 async function experiment(seed) {
   const dense = await denseModel(seed, log);
   const plain = await trainFrom(dense, seed, 0);
   const losses = {
+    commit,
     dense: await validationLoss(dense),
     plain: await validationLoss(plain),
     without: {},
@@ -222,12 +228,10 @@ function table(name, less) {
   return formatTable(["", ...kept.map((keep) => `${keep} of ${allHeads} heads`)], rows);
 }
 
-const git = (...args) => execFileSync("git", args, { cwd: import.meta.dirname, encoding: "utf8" }).trim();
 const report = {
   machine: {
     cpu: cpus()[0]?.model,
     node: process.version,
-    commit: git("rev-parse", "--short", "HEAD"),
     date: new Date().toISOString().slice(0, 10),
   },
   settings: { sizes, pretraining, validationWindows, kept, ...settings },

@@ -1,5 +1,5 @@
 // Lets a benchmark, which plain Node runs, use the TypeScript of the tests.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -18,5 +18,7 @@ export async function importTypeScript(path) {
     packages: "external",
     logLevel: "error",
   });
-  return import(pathToFileURL(outfile).href);
+  const module = await import(pathToFileURL(outfile).href);
+  rmSync(outfile);
+  return module;
 }

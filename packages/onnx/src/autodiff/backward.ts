@@ -77,9 +77,21 @@ function contributions<T>(ops: DiffOps<T>, applied: Applied<T>, path: Path): (re
     // Rules of several outputs look at all cotangents; the first may be absent there.
     const g = cotangents[0] ?? cotangents.find((cotangent) => cotangent !== undefined)!;
     const contribution = applyTo(node, () => rule(ops, applied, g));
-    return [[input, sumTo(ops, contribution, inputs[index]!)] as const];
+    const whole = unstretched.has(node.op);
+    return [[input, whole ? contribution : sumTo(ops, contribution, inputs[index]!)] as const];
   });
 }
+
+/** Operators that stretch no input, and whose rules may not know the sizes of what they give. */
+const unstretched: ReadonlySet<string> = new Set([
+  "AveragePool",
+  "Conv",
+  "ConvTranspose",
+  "DepthToSpace",
+  "MaxPool",
+  "Resize",
+  "SpaceToDepth",
+]);
 
 function ruleFor(node: Node, index: number): Vjp {
   const row = node.domain === "" && Object.hasOwn(vjps, node.op) ? vjps[node.op] : undefined;

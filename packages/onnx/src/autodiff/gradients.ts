@@ -1,5 +1,5 @@
 import { DgateError } from "@dgate/core";
-import type { Graph, Value } from "../graph/graph.ts";
+import { Graph, type Value } from "../graph/graph.ts";
 import { removeDeadCode } from "../prune/dead-code.ts";
 import { trainingForm } from "../training-form/training-form.ts";
 import { backward } from "./backward.ts";
@@ -31,6 +31,12 @@ export const gradientName = (name: string): string => `${name}.gradient`;
  * control flow on the way
  */
 export function gradients(graph: Graph, { loss, wrt, outputs = [] }: GradientOptions): Graph {
+  if (!(graph instanceof Graph) || !Array.isArray(wrt)) {
+    throw new DgateError(
+      "OPTION",
+      'gradients: takes a Graph (readModel makes one) and { loss: "NAME", wrt: ["NAME", …] }.',
+    );
+  }
   const names = [loss, ...wrt, ...outputs];
   const training = trainingForm(graph, names);
   const ops = new GraphDiffOps(training, "gradient");

@@ -23,8 +23,8 @@ export function sumTo<T>(ops: DiffOps<T>, x: T, like: T): T {
 }
 
 /**
- * The axes of `from` along which `to` was repeated; `undefined` where that is not known. Two names are taken for the same size, as
- * shape inference does.
+ * The axes of `from` along which `to` was repeated; `undefined` where that is not known: for a size without name, and for two
+ * names, one of which may turn out to be 1.
  */
 function repeatedAxes(from: readonly Dim[], to: readonly Dim[]): number[] | undefined {
   const lead = from.length - to.length;
@@ -32,7 +32,7 @@ function repeatedAxes(from: readonly Dim[], to: readonly Dim[]): number[] | unde
   const axes: number[] = [];
   for (const [axis, size] of from.entries()) {
     const own = axis < lead ? 1 : to[axis - lead];
-    const open = own === undefined || (typeof own === "string" && typeof size === "number");
+    const open = typeof own !== "number" && own !== size;
     if (open && size !== 1) return undefined;
     if (axis < lead || (own === 1 && size !== 1)) axes.push(axis);
   }

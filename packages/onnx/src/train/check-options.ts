@@ -1,6 +1,37 @@
 import { DgateError } from "@dgate/core";
+import { Graph } from "../graph/graph.ts";
 import { isTarget } from "./steering.ts";
 import type { FitOptions, TrainerOptions } from "./trainer-options.ts";
+
+const trainerOptions = {
+  loss: true,
+  teacher: true,
+  sites: true,
+  gate: true,
+  roles: true,
+  depth: true,
+  lambda: true,
+  train: true,
+  initial: true,
+  groupWeights: true,
+  optimizer: true,
+  learningRate: true,
+  gateRate: true,
+  clipNorm: true,
+  updates: true,
+  provider: true,
+  threads: true,
+  ort: true,
+  wasmPaths: true,
+  session: true,
+} as const satisfies Record<keyof TrainerOptions, true>;
+
+const fitOptions = {
+  steps: true,
+  signal: true,
+  onProgress: true,
+  checkpoint: true,
+} as const satisfies Record<keyof FitOptions, true>;
 
 const choices = {
   train: ["gates", "groups", "all"],
@@ -12,7 +43,15 @@ const choices = {
  * Looks at the options of `openTrainer` that nothing else looks at.
  * @throws DgateError `OPTION`
  */
-export function checkTrainerOptions(options: TrainerOptions): void {
+export function checkTrainerOptions(model: unknown, options: TrainerOptions): void {
+  if (!(model instanceof Graph))
+    refuse("the model", typeof model, "a Graph: readModel makes one of a file's bytes");
+  checkNames("openTrainer", options, trainerOptions);
+  const { loss, optimizer } = options;
+  if (typeof loss?.emit !== "function") refuse("loss", typeof loss, "a loss, such as crossEntropy()");
+  if (optimizer && typeof optimizer.emit !== "function")
+    refuse("optimizer", typeof optimizer, "one, such as adam()");
+  checkNamesOfSites(options);
   for (const name of ["train", "updates", "groupWeights"] as const) {
     const value = options[name];
     const known: readonly string[] = choices[name];
@@ -27,9 +66,34 @@ export function checkTrainerOptions(options: TrainerOptions): void {
  * Looks at the options of `Trainer.fit`.
  * @throws DgateError `OPTION`
  */
-export function checkFitOptions({ steps, checkpoint }: FitOptions): void {
+export function checkFitOptions(options: FitOptions): void {
+  const { steps, checkpoint } = options;
+  checkNames("fit", options, fitOptions);
   checkCount("steps", steps, 0);
-  checkCount("checkpoint.every", checkpoint?.every, 1);
+  if (checkpoint === undefined) return;
+  if (typeof checkpoint.save !== "function")
+    refuse("checkpoint", typeof checkpoint, "{ every: STEPS, save: FUNCTION }");
+  checkCount("checkpoint.every", checkpoint.every ?? Number.NaN, 1);
+}
+
+/** A slip in a name would leave a default in force. */
+function checkNames(where: string, options: object | undefined, known: Readonly<Record<string, true>>): void {
+  if (typeof options !== "object" || options === null)
+    refuse(`the second argument of ${where}`, typeof options, "options");
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(known, name));
+  if (unknown === undefined) return;
+  throw new DgateError(
+    "OPTION",
+    `train: ${where} has no option "${unknown}"; there are ${Object.keys(known).join(", ")}.`,
+  );
+}
+
+function checkNamesOfSites({ sites, gate }: TrainerOptions): void {
+  const whole =
+    sites === undefined || (Array.isArray(sites) && sites.every((site) => typeof site === "object"));
+  if (!whole) refuse("sites", typeof sites, "the list that findSites gives; choose of it by gate");
+  const names = gate === undefined || (Array.isArray(gate) && gate.every((name) => typeof name === "string"));
+  if (!names) refuse("gate", typeof gate, 'names or kinds of sites, such as ["heads"]');
 }
 
 function checkCount(name: string, value: number | undefined, least: number): void {

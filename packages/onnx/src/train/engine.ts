@@ -64,7 +64,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     provider,
     threads,
     open: (graph, onDevice = []) =>
-      createSession(ort, writeModel(graph), {
+      openSession(provider, ort, writeModel(graph), {
         executionProviders: [provider],
         intraOpNumThreads: threads,
         interOpNumThreads: 1,
@@ -75,6 +75,26 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
         ...options.session,
       }),
   };
+}
+
+/** As `createSession`; a GPU that is not there is no fault of the model. */
+async function openSession(
+  provider: TrainProvider,
+  ort: OrtModule,
+  bytes: Uint8Array,
+  options: OrtSessionOptions,
+): Promise<OrtSession> {
+  try {
+    return await createSession(ort, bytes, options);
+  } catch (cause) {
+    if (provider !== "webgpu" || !/adapter|navigator\.gpu|no available backend/i.test(String(cause)))
+      throw cause;
+    throw new DgateError(
+      "UNSUPPORTED",
+      `train: provider "webgpu" finds no GPU adapter here; use provider "${isNode() ? "cpu" : "wasm"}".`,
+      { cause },
+    );
+  }
 }
 
 interface Chosen {

@@ -8,11 +8,11 @@ export type Schedule = number | ((progress: number) => number);
  * @throws DgateError `OPTION` for a value that is negative or no number
  */
 export function scheduled(name: string, schedule: Schedule, progress: number): number {
-  const value = typeof schedule === "number" ? schedule : schedule(Math.min(1, progress));
-  if (value >= 0 && value < Infinity) return value;
+  const value: unknown = typeof schedule === "function" ? schedule(Math.min(1, progress)) : schedule;
+  if (typeof value === "number" && value >= 0 && value < Infinity) return value;
   throw new DgateError(
     "OPTION",
-    `train: ${name} is ${value} at progress ${progress}, expected a number of at least 0.`,
+    `train: ${name} is ${String(value)} at progress ${progress}, expected a number of at least 0.`,
   );
 }
 

@@ -2,8 +2,8 @@ import { findDeadGroups, type TargetSparsityController, targetSparsityController
 import type { SetNorms } from "./learned-model.ts";
 import type { TargetSparsity, TrainerOptions } from "./trainer-options.ts";
 
-/** Damping of the controller of λ for looks every few steps. */
-const gentle = { gain: 0.2, lookahead: 25 };
+/** Damping of the controller of λ for looks every few steps, and where λ starts: with so little gain, 1e-4 would take long to grow. */
+const gentle = { gain: 0.2, lookahead: 25, lambda: 1e-3 };
 
 /** Whether λ is steered to a target. */
 export const isTarget = (lambda: TrainerOptions["lambda"]): lambda is TargetSparsity =>
@@ -25,4 +25,19 @@ export function activeFraction(sets: readonly SetNorms[]): number {
     return sum + norms.filter((norm) => norm > threshold).length;
   }, 0);
   return alive / total;
+}
+
+/** What to say where more groups are alive than λ was steered to; `undefined` if the target is reached or there is none. */
+export function missedTarget(
+  lambda: TrainerOptions["lambda"],
+  sets: readonly SetNorms[],
+  reached: number | undefined,
+): string | undefined {
+  if (!isTarget(lambda)) return undefined;
+  const active = activeFraction(sets);
+  if (active <= lambda.target * 1.1) return undefined;
+  return (
+    `${(100 * active).toFixed(0)} % of the groups are alive, the target is ${(100 * lambda.target).toFixed(0)} %; ` +
+    `train longer, or start from a larger λ than ${reached?.toPrecision(2) ?? "now"}: { target: ${lambda.target}, lambda: … }.`
+  );
 }

@@ -17,7 +17,8 @@ import type { StepResult } from "./updates.ts";
 
 /**
  * Steers λ to a fraction of active groups: see `targetSparsityController` of `@dgate/core`. A group takes many looks to die and does not come back,
- * so gain and look-ahead are gentler here than for looks once an epoch: 0.2 and 25 by default.
+ * so gain and look-ahead are gentler here than for looks once an epoch: 0.2 and 25 by default, from λ = 1e-3 on. `target` is
+ * the fraction of groups that stays.
  */
 export interface TargetSparsity extends TargetSparsityOptions {
   /** Steps between two looks at the groups (default 20). */

@@ -5,11 +5,10 @@ import { insertGates } from "../gating/insert-gates.ts";
 import type { Graph } from "../graph/graph.ts";
 import { elementCount } from "../io/element-types.ts";
 import { fingerprint } from "../prune/mask.ts";
-import { isQuantized } from "../quantization/is-quantized.ts";
 import type { Batch } from "../recover/batches.ts";
 import type { OrtSession } from "../runtime/ort-module.ts";
 import { findSites } from "../sites/find-sites.ts";
-import { dequantizeModel } from "../training-form/dequantize.ts";
+import { dequantizeModel, hasCodes } from "../training-form/dequantize.ts";
 import { BatchCheck } from "./check-batch.ts";
 import { checkFitOptions, checkTrainerOptions } from "./check-options.ts";
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
@@ -25,11 +24,12 @@ import { adam, type Optimizer } from "./optimizer.ts";
 import { pause } from "./pause.ts";
 import { type PrunedModel, type PruneLearnedOptions, pruneLearned } from "./prune-learned.ts";
 import { scheduled } from "./schedule.ts";
-import { activeFraction, controllerOf, isTarget, looksAfter } from "./steering.ts";
+import { activeFraction, controllerOf, isTarget, looksAfter, missedTarget } from "./steering.ts";
 import { type Teacher, openTeacher } from "./teacher.ts";
 import type { FitOptions, FitReport, Trainer, TrainerOptions, TrainingBatches } from "./trainer-options.ts";
 import { type TrainingGraph, trainingGraph } from "./training-graph.ts";
 import { trainingNames } from "./training-names.ts";
+import { untilAborted } from "./until-aborted.ts";
 import { isSound, type StepNumbers, type StepResult, type Updates } from "./updates.ts";
 
 /**
@@ -42,8 +42,8 @@ import { isSound, type StepNumbers, type StepResult, type Updates } from "./upda
  * domain where there is no derivative, `MISSING_PACKAGE`
  */
 export async function openTrainer(model: Graph, options: TrainerOptions): Promise<Trainer> {
-  checkTrainerOptions(options);
-  const dense = isQuantized(model) ? dequantizeModel(model) : model;
+  checkTrainerOptions(model, options);
+  const dense = hasCodes(model) ? dequantizeModel(model) : model;
   const gated = readGateRecord(dense) ? dense : gate(dense, model, options);
   const engine = await openEngine(options);
   const {
@@ -180,7 +180,7 @@ class OnnxTrainer implements Trainer {
     let yielded = performance.now();
     const source = typeof batches === "function" ? batches(this.#step) : batches;
     if (steps === undefined || this.#step < steps) {
-      for await (const batch of source) {
+      for await (const batch of untilAborted(source, signal)) {
         await this.#stopIfAborted(options);
         const numbers = this.#numbers(steps);
         const start = performance.now();
@@ -217,11 +217,11 @@ class OnnxTrainer implements Trainer {
   }
 
   async norms(): Promise<SetNorms[]> {
-    return groupNorms(this.#parts.gated, await this.#parts.state.read());
+    return groupNorms(this.#parts.gated, await this.#arrays());
   }
 
   async gated(): Promise<Graph> {
-    return withLearned(this.#parts.gated, await this.#parts.state.read());
+    return withLearned(this.#parts.gated, await this.#arrays());
   }
 
   async fold(): Promise<{ readonly graph: Graph; readonly groups: readonly FoldedGroups[] }> {
@@ -231,14 +231,16 @@ class OnnxTrainer implements Trainer {
   async prune(options: PruneLearnedOptions = {}): Promise<PrunedModel> {
     const { verify = {} } = options;
     const { ort, runtime, threads } = this.#parts.engine;
-    return pruneLearned(await this.gated(), this.#initial, {
+    const pruned = await pruneLearned(await this.gated(), this.#initial, {
       ...options,
       verify: verify === false ? false : { ort, runtime, threads, ...verify },
     });
+    const missed = missedTarget(this.#parts.options.lambda, await this.norms(), this.#controller?.lambda);
+    return missed === undefined ? pruned : { ...pruned, warnings: [...pruned.warnings, missed] };
   }
 
   async save(): Promise<Checkpoint> {
-    const arrays = await this.#parts.state.read();
+    const arrays = await this.#arrays();
     const shapes = new Map<string, readonly number[]>();
     const slots = this.#parts.optimizer.slots;
     for (const { name, shape } of this.parameters) {
@@ -261,6 +263,7 @@ class OnnxTrainer implements Trainer {
         sizes.set(trainingNames.slot(name, i), elementCount(shape));
     }
     const expected = { ...this.#identity(), steered: this.#controller !== undefined };
+    this.#checkOpen();
     const { state, arrays } = decodeCheckpoint(checkpoint, expected, sizes);
     if (state.controller) this.#controller?.restore(state.controller);
     this.#parts.state.write(arrays);
@@ -277,6 +280,16 @@ class OnnxTrainer implements Trainer {
     } finally {
       await this.#parts.teacher?.dispose();
     }
+  }
+
+  #checkOpen(): void {
+    if (this.#phase !== "disposed") return;
+    throw new DgateError("OPTION", "train: the trainer is disposed; prune or save before dispose.");
+  }
+
+  async #arrays(): Promise<Map<string, Float32Array>> {
+    this.#checkOpen();
+    return this.#parts.state.read();
   }
 
   #identity() {

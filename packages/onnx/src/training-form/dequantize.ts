@@ -29,7 +29,7 @@ import { subgraphsOf } from "./subgraphs.ts";
  */
 export function dequantizeModel(graph: Graph): Graph {
   const copy = graph.clone();
-  if (!copy.nodes().some((node) => isQuantizing(node) || hasQuantizedGraph(node))) return copy;
+  if (!hasCodes(copy)) return copy;
   turnedWeights(copy);
   const reals = new RealValues(copy);
   for (const node of copy.sorted()) applyTo(node, () => dequantizeNode(reals, node));
@@ -42,6 +42,10 @@ export function dequantizeModel(graph: Graph): Graph {
   }
   return copy;
 }
+
+/** Whether there is anything for `dequantizeModel` to do: weights of codes do, where `isQuantized` asks for rounding at run time. */
+export const hasCodes = (graph: Graph): boolean =>
+  graph.nodes().some((node) => isQuantizing(node) || hasQuantizedGraph(node));
 
 const isBlock = (node: Node): boolean =>
   isBlockwise(node, "MatMulNBits") ||
@@ -59,9 +63,7 @@ function isQuantizing(node: Node): boolean {
 }
 
 function hasQuantizedGraph(node: Node): boolean {
-  return subgraphsOf(node).some(([, inner]) =>
-    inner.nodes().some((each) => isQuantizing(each) || hasQuantizedGraph(each)),
-  );
+  return subgraphsOf(node).some(([, inner]) => hasCodes(inner));
 }
 
 function dequantizeNode(reals: RealValues, node: Node): void {

@@ -1,10 +1,9 @@
 import type { Graph } from "../graph/graph.ts";
 import { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
 import { inlineInPlace } from "../normal-form/inline-functions.ts";
-import { isQuantized } from "../quantization/is-quantized.ts";
 import { attentionDecompositions } from "./attention-decompositions.ts";
 import { decompose } from "./decompose.ts";
-import { dequantizeModel } from "./dequantize.ts";
+import { dequantizeModel, hasCodes } from "./dequantize.ts";
 import { foldBiases } from "./fold-biases.ts";
 import { fusedDecompositions } from "./fused-decompositions.ts";
 import { raisePatterns } from "./raise-patterns.ts";
@@ -29,7 +28,7 @@ export function trainingForm(graph: Graph, kept: readonly string[] = []): Graph 
     const value = copy.value(name);
     if (value && copy.producer(value) && !outputs.includes(name)) copy.addOutput(value);
   }
-  const form = isQuantized(copy) ? dequantizeModel(copy) : copy;
+  const form = hasCodes(copy) ? dequantizeModel(copy) : copy;
   inlineInPlace(form);
   upgradeOpset(form);
   toSinglePrecision(form);

@@ -50,6 +50,15 @@ const pairs = [
     ["batch", 3, 4],
     ["batch", 1, 4],
   ],
+  // Which of two names is stretched shows at the run.
+  [
+    ["n", 4],
+    ["one", 4],
+  ],
+  [
+    ["one", 4],
+    ["n", 4],
+  ],
 ] as const;
 
 const binary = (
@@ -59,6 +68,7 @@ const binary = (
 ): Sample[] =>
   pairs.map(([a, b]) => ({
     build: (net) => net.op(op, [net.input("a", a), net.input("b", b)], attributes),
+    dims: { one: 1 },
     ...more,
   }));
 
@@ -254,7 +264,8 @@ const samples: Readonly<Record<string, readonly Sample[]>> = {
   Sub: binary("Sub"),
   Mul: binary("Mul"),
   Div: binary("Div", {}, positive),
-  Pow: binary("Pow", {}, positive),
+  // Of the last two pairs onnxruntime refuses the run: it takes the declared names for sizes when it plans its memory.
+  Pow: binary("Pow", {}, positive).slice(0, -2),
   Mod: [...binary("Mod", { fmod: int(1) }, { draw: (normal) => 0.7 + normal * normal })],
   Max: [...binary("Max"), three("Max")],
   Min: [...binary("Min"), three("Min")],
