@@ -22,8 +22,8 @@ const cases = process.env.DGATE_CASES
   : [
       ["all", "host"],
       ["all", "graph"],
-      ["groups", "host"],
-      ["gates", "host"],
+      ["groups", "graph"],
+      ["gates", "graph"],
     ];
 const trainers = [];
 for (const [train, updates] of cases) {

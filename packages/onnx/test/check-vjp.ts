@@ -2,7 +2,7 @@ import { type RandomGenerator, randomGenerator } from "@dgate/core";
 import { type Graph, numbersOf, openRunner, tensorOf, type Value, writeModel } from "@dgate/onnx";
 import { gradientError } from "@dgate/testing";
 import { backward } from "../src/autodiff/backward.ts";
-import { GraphDiffOps } from "../src/autodiff/graph-diff-ops.ts";
+import { GraphDiffOps } from "../src/operators/graph-diff-ops.ts";
 import { nameOutput, tidy } from "../src/autodiff/gradients.ts";
 import { isDifferentiable } from "../src/autodiff/path.ts";
 import { evaluateGraph } from "./float64/evaluate-graph.ts";

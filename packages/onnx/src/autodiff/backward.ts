@@ -1,7 +1,7 @@
 import { DgateError } from "@dgate/core";
 import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
 import { applyTo } from "../ops/rule-of.ts";
-import type { DiffOps } from "./diff-ops.ts";
+import type { DiffOps } from "../operators/diff-ops.ts";
 import { type Path, pathBetween } from "./path.ts";
 import { vjps } from "./rules/rules.ts";
 import { sumTo } from "./sum-to.ts";

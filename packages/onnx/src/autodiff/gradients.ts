@@ -3,8 +3,8 @@ import { Graph, type Value } from "../graph/graph.ts";
 import { removeDeadCode } from "../prune/dead-code.ts";
 import { trainingForm } from "../training-form/training-form.ts";
 import { backward } from "./backward.ts";
-import { mergeCommonNodes } from "./common-nodes.ts";
-import { GraphDiffOps } from "./graph-diff-ops.ts";
+import { mergeCommonNodes } from "../operators/common-nodes.ts";
+import { GraphDiffOps } from "../operators/graph-diff-ops.ts";
 import { simplify } from "./simplify.ts";
 import { isDifferentiable, pathBetween } from "./path.ts";
 

@@ -1,7 +1,7 @@
 import type { Node, Value } from "../graph/graph.ts";
 import { floatAttribute } from "../ops/attributes.ts";
-import { sameDims } from "./diff-ops.ts";
-import type { GraphDiffOps } from "./graph-diff-ops.ts";
+import { sameDims } from "../operators/diff-ops.ts";
+import type { GraphDiffOps } from "../operators/graph-diff-ops.ts";
 
 /**
  * Saves passes over tensors: a sum of squares is one operator, and what is added to a product of matrices goes into its Gemm. Names

@@ -1,6 +1,6 @@
 import { int } from "../graph/attribute.ts";
 import type { Dim } from "../graph/types.ts";
-import { type DiffOps, sameDims } from "./diff-ops.ts";
+import { type DiffOps, sameDims } from "../operators/diff-ops.ts";
 
 /**
  * Undoes a broadcast: sums `x` over the axes along which `like` was repeated to get its shape. Where the shapes do not say which axes

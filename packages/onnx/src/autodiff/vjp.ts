@@ -1,5 +1,5 @@
 import type { Node } from "../graph/types.ts";
-import type { DiffOps } from "./diff-ops.ts";
+import type { DiffOps } from "../operators/diff-ops.ts";
 
 /** A node whose derivative is taken, on tensors of some kind. */
 export interface Applied<T> {

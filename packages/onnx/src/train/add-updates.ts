@@ -1,5 +1,5 @@
 import { nameOutput } from "../autodiff/gradients.ts";
-import type { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
+import type { GraphDiffOps } from "../operators/graph-diff-ops.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { Parameter } from "./parameter.ts";

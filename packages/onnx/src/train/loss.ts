@@ -1,6 +1,6 @@
 import { DgateError } from "@dgate/core";
 import { checkLoss } from "../autodiff/gradients.ts";
-import type { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
+import type { GraphDiffOps } from "../operators/graph-diff-ops.ts";
 import type { Value, ValueType } from "../graph/types.ts";
 
 /** What a loss is emitted with. */

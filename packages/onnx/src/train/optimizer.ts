@@ -1,5 +1,5 @@
 import { DgateError } from "@dgate/core";
-import type { DiffOps } from "../autodiff/diff-ops.ts";
+import type { DiffOps } from "../operators/diff-ops.ts";
 
 /**
  * A step of an optimiser, written twice: over `DiffOps`, for updates inside of the graph, and as a loop over typed arrays, which is

@@ -19,7 +19,7 @@ import { normals } from "../../test/train/nets.ts";
 import { unevenlyGated } from "../../test/train/training-step.ts";
 import { backward } from "../autodiff/backward.ts";
 import { nameOutput, tidy } from "../autodiff/gradients.ts";
-import { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
+import { GraphDiffOps } from "../operators/graph-diff-ops.ts";
 import { removeDeadCode } from "../prune/dead-code.ts";
 import type { Feed } from "../runtime/run-tensor.ts";
 import { trainingForm } from "../training-form/training-form.ts";

@@ -1,4 +1,4 @@
-import type { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
+import type { GraphDiffOps } from "../operators/graph-diff-ops.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { floatAttribute, intAttribute } from "../ops/attributes.ts";
 

@@ -1,7 +1,7 @@
 import { DgateError } from "@dgate/core";
 import { backward } from "../autodiff/backward.ts";
 import { nameOutput, tidy } from "../autodiff/gradients.ts";
-import { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
+import { GraphDiffOps } from "../operators/graph-diff-ops.ts";
 import { type ResolvedGates, resolveGates } from "../gating/resolve-gates.ts";
 import type { Graph, Value, ValueType } from "../graph/graph.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
@@ -11,7 +11,7 @@ import { addUpdates } from "./add-updates.ts";
 import type { LabelRange, Loss, LossContext } from "./loss.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { Parameter, Trained } from "./parameter.ts";
-import { learnedConstants } from "./parameters.ts";
+import { learnedConstants } from "./learned-constants.ts";
 import { scaleActivations } from "./scale-activations.ts";
 import { trainingNames } from "./training-names.ts";
 

@@ -1,4 +1,4 @@
-import type { DiffOps } from "../autodiff/diff-ops.ts";
+import type { DiffOps } from "../operators/diff-ops.ts";
 import { int } from "../graph/attribute.ts";
 
 /** The most negative float32: what hides a key whatever its score is, and stays a number when a score is added. */

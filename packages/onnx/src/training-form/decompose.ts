@@ -1,4 +1,4 @@
-import { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
+import { GraphDiffOps } from "../operators/graph-diff-ops.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { applyTo, ruleOf } from "../ops/rule-of.ts";
 import type { DecompositionTable } from "./decomposition.ts";

@@ -1,4 +1,4 @@
-import type { DiffOps } from "../autodiff/diff-ops.ts";
+import type { DiffOps } from "../operators/diff-ops.ts";
 import type { Node } from "../graph/types.ts";
 
 /** A node that is to be written with other operators. */

@@ -1,5 +1,5 @@
 import { int } from "../graph/attribute.ts";
-import type { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
+import type { GraphDiffOps } from "../operators/graph-diff-ops.ts";
 import type { Node, Value } from "../graph/graph.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { DiffOps } from "../autodiff/diff-ops.ts";
+import type { DiffOps } from "../operators/diff-ops.ts";
 import { type Attribute, float, int } from "../graph/attribute.ts";
 import type { Node } from "../graph/types.ts";
 import {

@@ -1,4 +1,4 @@
-import type { DiffOps } from "../autodiff/diff-ops.ts";
+import type { DiffOps } from "../operators/diff-ops.ts";
 import { int, ints } from "../graph/attribute.ts";
 import type { Node } from "../graph/types.ts";
 import { floatAttribute, frontAxis, intAttribute, intsAttribute } from "../ops/attributes.ts";

@@ -1,4 +1,4 @@
-import type { DiffOps } from "../autodiff/diff-ops.ts";
+import type { DiffOps } from "../operators/diff-ops.ts";
 
 /** `x / √(mean(x²) + ε) · γ`, the mean over the last axis. */
 export function rmsNormalization<T>(

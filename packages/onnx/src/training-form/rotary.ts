@@ -1,4 +1,4 @@
-import type { DiffOps } from "../autodiff/diff-ops.ts";
+import type { DiffOps } from "../operators/diff-ops.ts";
 import { int } from "../graph/attribute.ts";
 import type { Node } from "../graph/types.ts";
 import { intAttribute } from "../ops/attributes.ts";

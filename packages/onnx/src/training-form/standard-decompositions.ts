@@ -1,4 +1,4 @@
-import type { DiffOps } from "../autodiff/diff-ops.ts";
+import type { DiffOps } from "../operators/diff-ops.ts";
 import { int } from "../graph/attribute.ts";
 import { intAttribute, intsAttribute } from "../ops/attributes.ts";
 import type { Decomposition, DecompositionTable } from "./decomposition.ts";

@@ -1,5 +1,5 @@
 import type { Graph } from "../graph/graph.ts";
-import { GraphDiffOps } from "../autodiff/graph-diff-ops.ts";
+import { GraphDiffOps } from "../operators/graph-diff-ops.ts";
 import { inlineInPlace } from "../normal-form/inline-functions.ts";
 import { attentionDecompositions } from "./attention-decompositions.ts";
 import { decompose } from "./decompose.ts";

@@ -17,7 +17,7 @@ import { gradientName } from "../../src/autodiff/gradients.ts";
 import { isDifferentiable, pathBetween } from "../../src/autodiff/path.ts";
 import { inferShapes } from "../../src/infer/infer-shapes.ts";
 import { readNumbers } from "../../src/io/tensor-data.ts";
-import { learnedConstants } from "../../src/train/parameters.ts";
+import { learnedConstants } from "../../src/train/learned-constants.ts";
 import { dequantizeModel } from "../../src/training-form/dequantize.ts";
 import { evaluateGraph } from "../float64/evaluate-graph.ts";
 import { type Float64Tensor, float64Of } from "../float64/tensor.ts";

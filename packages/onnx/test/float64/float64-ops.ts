@@ -1,5 +1,5 @@
 import type { DataType } from "../../src/graph/tensor.ts";
-import { type Attributes, DiffOps } from "../../src/autodiff/diff-ops.ts";
+import { type Attributes, DiffOps } from "../../src/operators/diff-ops.ts";
 import { evaluateNode } from "./evaluate-node.ts";
 import type { Float64Tensor } from "./tensor.ts";
 

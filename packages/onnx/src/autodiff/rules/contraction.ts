@@ -2,7 +2,7 @@ import { DgateError } from "@dgate/core";
 import { string } from "../../graph/attribute.ts";
 import { describeNode } from "../../graph/types.ts";
 import { floatAttribute, intAttribute, stringAttribute } from "../../ops/attributes.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import type { Applied, Vjp, VjpTable } from "../vjp.ts";
 
 /** A matrix of all rows: `[…, n]` as `[rows, n]`; `undefined` where n is not known. */

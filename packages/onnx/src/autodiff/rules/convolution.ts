@@ -1,7 +1,7 @@
 import { int, ints } from "../../graph/attribute.ts";
 import type { Dim, Node } from "../../graph/types.ts";
 import { intAttribute, intsAttribute, stringAttribute } from "../../ops/attributes.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import type { Applied, VjpTable } from "../vjp.ts";
 import { range, unsupported } from "./sizes.ts";
 import { type Sliding, slidingOf, spread } from "./sliding.ts";

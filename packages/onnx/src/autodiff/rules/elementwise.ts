@@ -1,6 +1,6 @@
 import type { Node } from "../../graph/types.ts";
 import { floatAttribute, intAttribute, stringAttribute } from "../../ops/attributes.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import type { Vjp, VjpRow, VjpTable } from "../vjp.ts";
 
 /** What the derivative of a function of one number is written with. */

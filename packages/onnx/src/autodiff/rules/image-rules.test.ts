@@ -9,7 +9,7 @@ import { product, range } from "./sizes.ts";
 import { slidingOf } from "./sliding.ts";
 import { weightsByConv, weightsByPatches } from "./weight-gradient.ts";
 import { backward } from "../backward.ts";
-import { GraphDiffOps } from "../graph-diff-ops.ts";
+import { GraphDiffOps } from "../../operators/graph-diff-ops.ts";
 import { evaluateGraph } from "../../../test/float64/evaluate-graph.ts";
 import { Float64Ops } from "../../../test/float64/float64-ops.ts";
 import { float64Tensor, type Float64Tensor } from "../../../test/float64/tensor.ts";

@@ -1,6 +1,6 @@
 import { intAttribute, stringAttribute } from "../../ops/attributes.ts";
 import type { Node } from "../../graph/types.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import { unsupported } from "./sizes.ts";
 
 /** One axis that Resize resizes by sizes that are known only when the graph runs. */

@@ -2,7 +2,7 @@ import { DgateError } from "@dgate/core";
 import { int } from "../../graph/attribute.ts";
 import { describeNode } from "../../graph/types.ts";
 import { frontAxis, intAttribute, intsAttribute } from "../../ops/attributes.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import type { Applied, Vjp, VjpRow, VjpTable } from "../vjp.ts";
 import { scatterAlong } from "./scatter-along.ts";
 

@@ -1,7 +1,7 @@
 import { DgateError } from "@dgate/core";
 import { describeNode } from "../../graph/types.ts";
 import { floatAttribute, frontAxis, intAttribute } from "../../ops/attributes.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import type { Applied, Vjp, VjpTable } from "../vjp.ts";
 
 /** x̂ = (x − μ)/σ and 1/σ of LayerNormalization. The node gives μ and 1/σ as its second and third output. */

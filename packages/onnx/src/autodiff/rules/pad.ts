@@ -1,6 +1,6 @@
 import type { Dim, Node } from "../../graph/types.ts";
 import { frontAxis, stringAttribute } from "../../ops/attributes.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import type { Applied, Vjp, VjpTable } from "../vjp.ts";
 import { range, unsupported } from "./sizes.ts";
 

@@ -3,7 +3,7 @@ import type { DataType } from "../../graph/tensor.ts";
 import type { Dim, Node } from "../../graph/types.ts";
 import { intAttribute, intsAttribute, stringAttribute } from "../../ops/attributes.ts";
 import { windowOf } from "../../ops/window.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import type { Applied, Vjp, VjpTable } from "../vjp.ts";
 import { product, range, reshapeTo, type Size, sizeAt, unsupported } from "./sizes.ts";
 import { padSpatial, type Sliding, slidingOf, spread, taps } from "./sliding.ts";

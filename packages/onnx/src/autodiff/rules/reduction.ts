@@ -1,7 +1,7 @@
 import { int } from "../../graph/attribute.ts";
 import { elementCount } from "../../io/element-types.ts";
 import { intAttribute } from "../../ops/attributes.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import type { Applied, Vjp, VjpRow, VjpTable } from "../vjp.ts";
 
 /** Whether a reduction has no axes to go over: `noop_with_empty_axes`, and none given. */

@@ -3,7 +3,7 @@ import type { Dim, Node } from "../../graph/types.ts";
 import { divideDims } from "../../infer/dims.ts";
 import { readNumbers } from "../../io/tensor-data.ts";
 import { frontAxis, intAttribute, intsAttribute, stringAttribute } from "../../ops/attributes.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import type { Applied, Vjp, VjpTable } from "../vjp.ts";
 import { interpolationMatrix, interpolationOf, type ResizedAxis } from "./interpolation.ts";
 import { interpolationAtRun } from "./interpolation-at-run.ts";

@@ -1,5 +1,5 @@
 import { string } from "../../graph/attribute.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 
 /**
  * Adds slices to zeros along one axis: `out[…, indices[i], …] += x[…, i, …]`.

@@ -1,6 +1,6 @@
 import { DgateError } from "@dgate/core";
 import { describeNode, type Node } from "../../graph/types.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 
 /** The size of an axis: a number, or an int64 vector of one element where it is known only when the graph runs. */
 export type Size<T> = number | T;

@@ -2,7 +2,7 @@ import { int, ints } from "../../graph/attribute.ts";
 import type { Node } from "../../graph/types.ts";
 import { intAttribute } from "../../ops/attributes.ts";
 import { slidOutput, windowOf } from "../../ops/window.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import { product, range, unsupported } from "./sizes.ts";
 
 /** How the windows of a node lie on the spatial axes of its input. All lists are per spatial axis. */

@@ -1,5 +1,5 @@
 import { int, ints } from "../../graph/attribute.ts";
-import type { DiffOps } from "../diff-ops.ts";
+import type { DiffOps } from "../../operators/diff-ops.ts";
 import { product, range, reshapeTo, sizeAt } from "./sizes.ts";
 import { padSpatial, type Sliding, taps } from "./sliding.ts";
 

@@ -5,7 +5,7 @@ import { fusedBert } from "../../test/models/fused-encoder.ts";
 import { fusedDecoder } from "../../test/models/fused-decoder.ts";
 import { swin } from "../../test/models/swin.ts";
 import { trainingForm } from "../training-form/training-form.ts";
-import { learnedConstants } from "./parameters.ts";
+import { learnedConstants } from "./learned-constants.ts";
 
 const learnedOf = (graph: Graph): string[] =>
   learnedConstants(trainingForm(graph))
