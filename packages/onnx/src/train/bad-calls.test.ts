@@ -62,13 +62,14 @@ test.each(slips)("%s is refused with the way out", async (_, open, message) => {
   });
 });
 
+const refused = (run: Promise<unknown>, message: string): Promise<void> =>
+  expect(run).rejects.toMatchObject({
+    code: "OPTION",
+    message: expect.stringContaining(message) as unknown,
+  });
+
 test("a trainer that is disposed gives nothing any more, and fit takes known options and collections only", async () => {
   const trainer = await openTrainer(classifier(), { loss });
-  const refused = (run: Promise<unknown>, message: string): Promise<void> =>
-    expect(run).rejects.toMatchObject({
-      code: "OPTION",
-      message: expect.stringContaining(message) as unknown,
-    });
   await refused(trainer.fit([], { epochs: 3 } as never), 'no option "epochs"');
   await refused(trainer.fit([], { checkpoint: { save: () => undefined } as never }), "checkpoint.every");
   await refused(trainer.fit({ x: { data: [1, 2, 3, 4] } } as never), "batches must be an array");
