@@ -62,17 +62,22 @@ test.each(slips)("%s is refused with the way out", async (_, open, message) => {
   });
 });
 
-const refused = (run: Promise<unknown>, message: string): Promise<void> =>
-  expect(run).rejects.toMatchObject({
-    code: "OPTION",
-    message: expect.stringContaining(message) as unknown,
-  });
+/** What a call that fails says. */
+const refusal = (run: Promise<unknown>): Promise<string> =>
+  run.then(
+    () => "no error",
+    (error: unknown) => String(error),
+  );
 
 test("a trainer that is disposed gives nothing any more, and fit takes known options and collections only", async () => {
   const trainer = await openTrainer(classifier(), { loss });
-  await refused(trainer.fit([], { epochs: 3 } as never), 'no option "epochs"');
-  await refused(trainer.fit([], { checkpoint: { save: () => undefined } as never }), "checkpoint.every");
-  await refused(trainer.fit({ x: { data: [1, 2, 3, 4] } } as never), "batches must be an array");
+  expect(await refusal(trainer.fit([], { epochs: 3 } as never))).toContain('no option "epochs"');
+  expect(await refusal(trainer.fit([], { checkpoint: { save: () => undefined } as never }))).toContain(
+    "checkpoint.every",
+  );
+  expect(await refusal(trainer.fit({ x: { data: [1, 2, 3, 4] } } as never))).toContain(
+    "batches must be an array",
+  );
   await trainer.dispose();
   for (const call of [
     () => trainer.save(),
@@ -80,7 +85,7 @@ test("a trainer that is disposed gives nothing any more, and fit takes known opt
     () => trainer.prune(),
     () => trainer.fit([]),
   ]) {
-    await refused(call(), "disposed");
+    expect(await refusal(call())).toContain("disposed");
   }
 });
 
