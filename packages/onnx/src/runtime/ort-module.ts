@@ -26,7 +26,11 @@ export interface OrtSession {
   readonly outputNames: readonly string[];
   readonly inputMetadata?: readonly OrtValueInfo[];
   readonly outputMetadata?: readonly OrtValueInfo[];
-  run(feeds: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>>;
+  /** @param fetches outputs wanted, each with a tensor to write into or `null`; all outputs if left out */
+  run(
+    feeds: Record<string, OrtTensor>,
+    fetches?: Record<string, OrtTensor | null>,
+  ): Promise<Record<string, OrtTensor>>;
   release(): Promise<void>;
 }
 

@@ -33,6 +33,11 @@ export class GraphUpdates implements Updates {
   readonly #optimizer: Optimizer;
   readonly #carried: ReadonlyMap<string, Parameter & { readonly input: string }>;
   readonly #state = new Map<string, OrtTensor>();
+  /**
+   * On the CPU of onnxruntime-node: the arrays of the step before, which the next one writes into. Fresh ones would have to be made and
+   * thrown away at every step.
+   */
+  readonly #spare: Map<string, OrtTensor> | undefined;
 
   constructor(engine: Engine, session: OrtSession, parameters: readonly Parameter[], optimizer: Optimizer) {
     this.#engine = engine;
@@ -44,6 +49,12 @@ export class GraphUpdates implements Updates {
       const array = input === name ? initial() : new Float32Array(elementCount(shape));
       this.#state.set(input, new engine.ort.Tensor("float32", array, shape));
       elements += array.length;
+    }
+    if (engine.provider === "cpu") {
+      const { Tensor } = engine.ort;
+      const spare = ([input, { dims }]: [string, OrtTensor]) =>
+        [input, new Tensor("float32", new Float32Array(elementCount(dims)), dims)] as const;
+      this.#spare = new Map([...this.#state].map(spare));
     }
     // The state before a step and after it are there together.
     this.stateBytes = 8 * elements;
@@ -62,7 +73,7 @@ export class GraphUpdates implements Updates {
       Object.assign(feeds, this.#taken(trainingNames.scalar(i), scalar(value)));
     });
     for (const [name, tensor] of this.#state) Object.assign(feeds, this.#taken(name, tensor));
-    const outputs = await this.#session.run(feeds);
+    const outputs = await this.#session.run(feeds, ...this.#fetches());
     const result = {
       loss: numberOf(outputs[trainingNames.loss]!),
       penalty: numberOf(outputs[trainingNames.penalty]!),
@@ -71,9 +82,24 @@ export class GraphUpdates implements Updates {
     for (const [output, { input }] of this.#carried) {
       const stale = isSound(result) ? this.#state.get(input)! : outputs[output]!;
       if (isSound(result)) this.#state.set(input, outputs[output]!);
-      stale.dispose?.();
+      if (this.#spare) this.#spare.set(input, stale);
+      else stale.dispose?.();
     }
     return result;
+  }
+
+  /** Where the outputs are to be written, if that is for us to say. */
+  #fetches(): [Record<string, OrtTensor | null>?] {
+    const spare = this.#spare;
+    if (!spare) return [];
+    return [
+      Object.fromEntries(
+        this.#session.outputNames.map((name) => {
+          const carried = this.#carried.get(name);
+          return [name, (carried && spare.get(carried.input)) ?? null];
+        }),
+      ),
+    ];
   }
 
   read(): Promise<Map<string, Float32Array>> {
