@@ -177,11 +177,12 @@ describe("bad input of dgate train", () => {
 
 describe("Ctrl-C", () => {
   const long = [...tinyTraining, "--no-dense", "--epochs", "6"];
-  const stop = { when: /epoch 2 of/, signal: "SIGINT" } as const;
+  // Not every epoch has a line: on a fast machine some are passed over.
+  const stop = { when: /epoch \d+ of/, signal: "SIGINT" } as const;
 
   test("leaves no file and exits with 130", async () => {
     const out = join(folder, "run");
-    // So many epochs that on a busy machine, too, the signal comes before the end.
+    // So many epochs that the signal comes before the end, however busy the machine is.
     const endless = [...tinyTraining, "--no-dense", "--epochs", "200"];
     const { code, stdout, stderr } = await dgate([...endless, "--json", "-o", out], { kill: stop });
     expect(code).toBe(130);
