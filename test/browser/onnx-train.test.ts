@@ -1,9 +1,6 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { dirname } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -14,6 +11,7 @@ import {
   largestGap,
   openDeviceNet,
 } from "../../packages/onnx/test/train/device-nets.ts";
+import { bundlePage } from "./bundle-page.ts";
 import { hasChromium, openChromium } from "./chromium.ts";
 import { serve, type StaticServer } from "./static-server.ts";
 import type { PageSteps, page as trainPage } from "./train-page.ts";
@@ -49,18 +47,7 @@ describe.skipIf(!hasChromium())("@dgate/onnx/train in Chromium", () => {
   let page: Page;
 
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), "dgate-page-"));
-    await build({
-      entryPoints: [fileURLToPath(new URL("train-page.ts", import.meta.url))],
-      bundle: true,
-      splitting: true,
-      format: "esm",
-      platform: "browser",
-      conditions: ["@dgate/source", "onnxruntime-web-use-extern-wasm"],
-      outdir: folder,
-      minify: true,
-      logLevel: "error",
-    });
+    folder = await bundlePage("train-page.ts");
     const ort = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
     const html = '<!doctype html><script type="module" src="/page/train-page.js"></script>';
     server = await serve({ "/ort/": ort, "/page/": folder }, { "/index.html": html });

@@ -1,12 +1,10 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname } from "node:path";
 import { int, Graph, numbersOf, openRunner, tensorOf, writeModel } from "@dgate/onnx";
-import { build } from "esbuild";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bundlePage } from "./bundle-page.ts";
 import { hasChromium, openChromium } from "./chromium.ts";
 import type { PageResult, PageTask } from "./load-page.ts";
 import { serve, type StaticServer } from "./static-server.ts";
@@ -49,18 +47,7 @@ describe.skipIf(!hasChromium())("@dgate/onnx/web in Chromium", () => {
   let expected: number[] = [];
 
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), "dgate-page-"));
-    await build({
-      entryPoints: [fileURLToPath(new URL("load-page.ts", import.meta.url))],
-      bundle: true,
-      splitting: true,
-      format: "esm",
-      platform: "browser",
-      conditions: ["@dgate/source", "onnxruntime-web-use-extern-wasm"],
-      outdir: folder,
-      minify: true,
-      logLevel: "error",
-    });
+    folder = await bundlePage("load-page.ts");
     const bytes = model();
     const runner = await openRunner(bytes);
     expected = [...numbersOf((await runner.run({ x: { data: input, shape } })).y!)];
