@@ -1,6 +1,5 @@
 import type { Node } from "../graph/graph.ts";
-import type { DataType } from "../graph/tensor.ts";
-import { readNumbers } from "../io/tensor-data.ts";
+import { integerRange, readNumbers } from "../io/tensor-data.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import { roundEven } from "../ops/scalar-functions.ts";
 import { quantizedOps } from "../ops/quantized-forms.ts";
@@ -58,22 +57,13 @@ function atZeroPoint(
 /** code = saturate(round(x / scale) + zeroPoint), x / scale in float32, halves to even. */
 const quantizeLinear: SliceRule = (context, axis) => {
   const numbers = parametersOf(context, axis);
-  const range = codeRange[context.view.type(context.view.output())?.dtype ?? "string"];
+  const range = integerRange[context.view.type(context.view.output())?.dtype ?? "string"];
   if (!numbers || !range) return undefined;
   return context.slices(0, axis)?.map((x, i) => {
     // Zero is the zero point whatever the scale.
     const steps = x === 0 ? 0 : roundEven(Math.fround(x / numbers.scale(i)));
     return Math.min(range[1], Math.max(range[0], steps + numbers.zeroPoint(i)));
   });
-};
-
-const codeRange: { readonly [D in DataType]?: readonly [low: number, high: number] } = {
-  uint8: [0, 255],
-  int8: [-128, 127],
-  uint16: [0, 65535],
-  int16: [-32768, 32767],
-  uint4: [0, 15],
-  int4: [-8, 7],
 };
 
 const dequantizeLinear: SliceRule = (context, axis) => {

@@ -17,7 +17,8 @@ export type NumberArray =
 /** Element content that `tensorOf` takes: numbers (0 and 1 for `bool`), or texts for `string`. */
 export type TensorValues = ArrayLike<number> | readonly string[];
 
-const integerRange: { readonly [D in DataType]?: readonly [number, number] } = {
+/** Lowest and highest number of an integer type; 64-bit ones as far as numbers are exact. */
+export const integerRange: { readonly [D in DataType]?: readonly [number, number] } = {
   int8: [-128, 127],
   uint8: [0, 255],
   int16: [-32768, 32767],

@@ -58,7 +58,7 @@ export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"
   readonly clipNorm?: number;
   /**
    * Where the optimiser's updates are computed: `graph` (default), as nodes of the training graph, so that parameters on a GPU never leave it;
-   * or `host`, over typed arrays, which takes less memory. In the graph was faster on every provider and with every optimiser in
+   * or `host`, over typed arrays, which takes less memory. In the graph is faster for SGD on CPU and WASM:
    * `pnpm bench train-step` and `pnpm bench onnx-step`.
    */
   readonly updates?: "graph" | "host";

@@ -1,20 +1,7 @@
 import { float } from "../graph/attribute.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
-import type { DataType } from "../graph/tensor.ts";
-import { readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { integerRange, readNumbers, tensorOf } from "../io/tensor-data.ts";
 import type { RealValues } from "./real-values.ts";
-
-/** Lowest and highest code of a type. */
-const codeRanges: { readonly [D in DataType]?: readonly [number, number] } = {
-  uint8: [0, 255],
-  int8: [-128, 127],
-  uint16: [0, 65535],
-  int16: [-32768, 32767],
-  uint4: [0, 15],
-  int4: [-8, 7],
-  uint2: [0, 3],
-  int2: [-2, 1],
-};
 
 /**
  * What a value becomes by being quantized with the given scale and zero point, without the rounding. Where the lowest code stands for 0,
@@ -23,7 +10,7 @@ const codeRanges: { readonly [D in DataType]?: readonly [number, number] } = {
  */
 export function saturated(reals: RealValues, x: Value, [scale, zeroPoint]: Parameters): Value {
   const { graph } = reals;
-  const range = codeRanges[zeroPoint?.data?.dtype ?? "uint8"];
+  const range = integerRange[zeroPoint?.data?.dtype ?? "uint8"];
   const steps = scale?.data && readNumbers(scale.data);
   if (!range || steps?.length !== 1 || (zeroPoint && !zeroPoint.data)) return x;
   const lowest = zeroPoint?.data ? readNumbers(zeroPoint.data)[0]! : 0;
