@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-/** Bundles a module of this folder from the sources of the packages, as a page would; the folder it is in, for the caller to remove. */
-export async function bundlePage(module: string): Promise<string> {
+/** Bundles a module from the sources of the packages, as a page would; the folder it is in, for the caller to remove. */
+export async function bundlePage(module: URL): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "dgate-page-"));
   await build({
-    entryPoints: [fileURLToPath(new URL(module, import.meta.url))],
+    entryPoints: [fileURLToPath(module)],
     bundle: true,
     splitting: true,
     format: "esm",

@@ -47,7 +47,7 @@ describe.skipIf(!hasChromium())("@dgate/onnx/train in Chromium", () => {
   let page: Page;
 
   beforeAll(async () => {
-    folder = await bundlePage("train-page.ts");
+    folder = await bundlePage(new URL("train-page.ts", import.meta.url));
     const ort = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
     const html = '<!doctype html><script type="module" src="/page/train-page.js"></script>';
     server = await serve({ "/ort/": ort, "/page/": folder }, { "/index.html": html });

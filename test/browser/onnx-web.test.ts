@@ -47,7 +47,7 @@ describe.skipIf(!hasChromium())("@dgate/onnx/web in Chromium", () => {
   let expected: number[] = [];
 
   beforeAll(async () => {
-    folder = await bundlePage("load-page.ts");
+    folder = await bundlePage(new URL("load-page.ts", import.meta.url));
     const bytes = model();
     const runner = await openRunner(bytes);
     expected = [...numbersOf((await runner.run({ x: { data: input, shape } })).y!)];
