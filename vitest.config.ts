@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-const packages = ["core", "onnx", "tfjs", "cli", "testing"];
+const packages = ["core", "onnx", "tfjs", "transformers", "cli", "testing"];
 const source = { conditions: ["@dgate/source"] };
 
 /** One project per package, plus `e2e` and `browser`, which cross packages. Tests read the sources, no build is needed. */

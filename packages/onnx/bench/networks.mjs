@@ -80,11 +80,19 @@ export function cnn() {
   return net.finish(net.dense("out", pooled, channels, 10));
 }
 
-/** Encoder over 64 positions with heads of 32, a feed-forward layer four times as wide, GELU. */
-export function transformer({ layers = 4, width = 384 } = {}) {
+/**
+ * Encoder over 64 positions with heads of 32, a feed-forward layer four times as wide, GELU. It takes vectors `x`, or with a
+ * vocabulary token ids, which it looks up in a table.
+ */
+export function transformer({ layers = 4, width = 384, positions = 64, vocabulary } = {}) {
   const [heads, dim, inner] = [width / 32, 32, 4 * width];
   const net = new Builder("transformer");
-  let x = net.graph.addInput("x", { dtype: "float32", shape: ["batch", 64, width] });
+  const taken = vocabulary
+    ? { dtype: "int64", shape: ["batch", positions] }
+    : { dtype: "float32", shape: ["batch", positions, width] };
+  let x = net.graph.addInput("x", taken);
+  if (vocabulary)
+    x = net.op("Gather", [net.weight("embeddings", [vocabulary, width], 1), x], {}, "embeddings");
   const split = (name, value, perm) => {
     const shape = net.integers("heads", [0, 0, heads, dim]);
     return net.op("Transpose", [net.op("Reshape", [net.dense(name, value, width, width), shape])], {

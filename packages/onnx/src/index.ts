@@ -1,3 +1,12 @@
+export { fuse, type FuseOptions } from "./fuse/fuse.ts";
+export type { FusedPattern, FusedPlace, FuseReport, SkippedPlace } from "./fuse/fuse-report.ts";
+export {
+  type FusedAbility,
+  type FusedOperator,
+  type FuseProvider,
+  type FuseTarget,
+  runtimeOperators,
+} from "./fuse/runtime-operators.ts";
 export { type FoldedGroups, foldGates, type FoldOptions } from "./gating/fold-gates.ts";
 export type { GatedRole, GateMember } from "./gating/gate-sets.ts";
 export { graphOps, type GraphOpsOptions } from "./gating/graph-ops.ts";
@@ -29,6 +38,7 @@ export { openRunner, type Runner, type RunnerOptions, type RunnerValue } from ".
 export type { ExternalContent } from "./runtime/runnable.ts";
 export { constantOf, type Feed, numbersOf, type RunData, type RunTensor } from "./runtime/run-tensor.ts";
 export { type GradientOptions, gradients } from "./autodiff/gradients.ts";
+export { dequantizeModel, hasCodes } from "./training-form/dequantize.ts";
 export { trainingForm } from "./training-form/training-form.ts";
 export { checkGraph } from "./graph/check-graph.ts";
 export type { Declaration } from "./graph/types.ts";
@@ -70,6 +80,7 @@ export type { KeptBack } from "./prune/decide.ts";
 export type { AxisCut } from "./prune/axis-cuts.ts";
 export { inlineFunctions } from "./normal-form/inline-functions.ts";
 export { normalise } from "./normal-form/normalise.ts";
+export { selectBranch, type SelectBranchOptions } from "./normal-form/select-branch.ts";
 export { type Pruned, recover, type RecoverOptions } from "./recover/recover.ts";
 export type { Batch, BatchSource } from "./recover/batches.ts";
 export type { SkippedLayer } from "./recover/find-layers.ts";
@@ -77,3 +88,8 @@ export type { HeldOut, LayerRecovery, RecoveryProgress, RecoveryReport } from ".
 export { randomInputs } from "./verify/random-inputs.ts";
 export { isQuantized } from "./quantization/is-quantized.ts";
 export { prove, quantizedBound, type Verification, verify, type VerifyOptions } from "./verify/verify.ts";
+export { type DynamicQuantizeOptions, quantizeDynamic } from "./quantize/quantize-dynamic.ts";
+export { type BlockQuantizeOptions, quantizeBlocks } from "./quantize/quantize-blocks.ts";
+export type { QuantizableOperator } from "./quantize/float-layers.ts";
+export type { QuantizeLayerOptions } from "./quantize/quantize-options.ts";
+export type { QuantizedNode, QuantizeReport, UnquantizedNode } from "./quantize/quantize-report.ts";

@@ -33,6 +33,7 @@ export { openTrainer } from "./train/trainer.ts";
 export type {
   FitOptions,
   FitReport,
+  GroupWeights,
   TargetSparsity,
   Trainer,
   TrainerOptions,

@@ -84,7 +84,8 @@ function parseRecords(text: string, name: string): string[][] {
   }
 }
 
-function detectDelimiter(text: string): string {
+/** Comma, semicolon or tab: whichever the first line has most of outside quotes. */
+export function detectDelimiter(text: string): string {
   const firstLine = (text.split(/\r?\n/, 1)[0] ?? "").replace(/"[^"]*"/g, "");
   const counts = DELIMITERS.map((delimiter) => firstLine.split(delimiter).length);
   return DELIMITERS[counts.indexOf(Math.max(...counts))]!;

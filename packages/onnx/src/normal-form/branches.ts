@@ -25,7 +25,8 @@ function nextIf(graph: Graph): Node | undefined {
   return graph.nodes("If").find((node) => branches.every((branch) => bodyOf(node, branch)));
 }
 
-function bodyOf(node: Node, branch: Branch): Graph | undefined {
+/** The graph of one branch of an If. */
+export function bodyOf(node: Node, branch: Branch): Graph | undefined {
   const attribute = node.attributes.get(`${branch}_branch`);
   return attribute?.kind === "graph" ? attribute.value : undefined;
 }
@@ -39,7 +40,10 @@ function flatten(graph: Graph, node: Node): void {
     attributes[`${branch}_prefix`] = string(prefix);
     attributes[`${branch}_name`] = string(body.name);
     if (body.extra) attributes[`${branch}_extra`] = { kind: "opaque", bytes: body.extra };
-    return inline(graph, body, prefix);
+    return inlineBody(graph, body, {
+      value: (name) => `${prefix}${name}`,
+      node: (name, i) => `${prefix}${name || `#${i}`}`,
+    });
   });
   const merge = graph.addNode({
     op: "Merge",
@@ -62,14 +66,20 @@ function freshStem(graph: Graph, wish: string): string {
   return stem;
 }
 
+/** How the values and nodes of a branch are called in the graph around it. */
+export interface InlinedNames {
+  readonly value: (name: string) => string;
+  readonly node: (name: string, index: number) => string;
+}
+
 /** Copies a branch into the graph around it; gives its outputs there. */
-function inline(graph: Graph, body: Graph, prefix: string): Value[] {
+export function inlineBody(graph: Graph, body: Graph, names: InlinedNames): Value[] {
   const twins = new Map<Value, Value>();
   const outer = new Set(body.outer);
   for (const value of body.values) {
     const twin = outer.has(value)
       ? (graph.value(value.name) ?? graph.addOuter(value.name, value.type))
-      : copyValue(graph, value, `${prefix}${value.name}`);
+      : copyValue(graph, value, names.value(value.name));
     twins.set(value, twin);
   }
   const map = (value: Value | undefined): Value | undefined => value && twins.get(value);
@@ -77,7 +87,7 @@ function inline(graph: Graph, body: Graph, prefix: string): Value[] {
     renameOuter(node, body, (name) => twins.get(body.value(name)!)!.name);
     graph.addNode({
       ...node,
-      name: `${prefix}${node.name || `#${i}`}`,
+      name: names.node(node.name, i),
       attributes: node.attributes,
       inputs: node.inputs.map(map),
       outputs: node.outputs.map(map),

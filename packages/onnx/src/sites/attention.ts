@@ -96,6 +96,12 @@ function branchOf(graph: Graph, { name }: Node): { prefix: string; other: boolea
 const sharesHeads = (a: FoundAttention, b: FoundAttention): boolean =>
   [...a.kvLeaves, ...a.queryLeaves].some((leaf) => b.kvLeaves.includes(leaf) || b.queryLeaves.includes(leaf));
 
+/** Whether a softmax stands between two products of computed values. */
+export function isAttending(graph: Graph, { inputs: [scores], outputs: [weights] }: Node): boolean {
+  if (!scores || !weights) return false;
+  return productBehind(graph, scores) !== undefined && productAfter(graph, weights) !== undefined;
+}
+
 /** The nodes of `context = softmax(scores)·value`. */
 interface Parts {
   readonly scores: Node;
@@ -191,7 +197,7 @@ function operandsOf(node: Node): readonly (Value | undefined)[] {
 const operandIndex = (node: Node, i: number): number => quantizedForm(node)?.operands[i]?.value ?? i;
 
 /** Neither a constant nor a moved constant (a tied weight is used through a Transpose). */
-const isComputed = (graph: Graph, value: Value): boolean =>
+export const isComputed = (graph: Graph, value: Value): boolean =>
   fixedData(graph, sourceOf(graph, value)) === undefined;
 
 function describe(

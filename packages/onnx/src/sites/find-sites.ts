@@ -1,7 +1,6 @@
 import {
   analyseCoupling,
   type Coupling,
-  nodeName,
   type Occurrence,
   occurrences,
   whyBlocked,
@@ -24,6 +23,7 @@ import { realTensor } from "../quantization/real-tensor.ts";
 import { addLayerSites } from "./layer-sites.ts";
 import { constantBehind, quantizedLayer, type QuantizedLayer } from "../quantization/quantized-layer.ts";
 import type { CoupledSlice, ResidualBranch, Site, SiteKind } from "./site.ts";
+import { branchFreeName } from "./branch-free-name.ts";
 import { uniqueName } from "./unique-name.ts";
 
 /** What all sites of one model share. */
@@ -269,7 +269,7 @@ function addSite(
   survey: Survey,
   { kind, node, weight, axis }: Place,
   groups: Groups,
-  layer: string = nodeName(node),
+  layer: string = branchFreeName(survey.coupling.graph, node),
 ): void {
   const { sites, fingerprint } = survey;
   const name = uniqueName(`${layer}.${kind}`, sites, survey.nextNames);

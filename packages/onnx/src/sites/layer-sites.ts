@@ -1,4 +1,4 @@
-import { nodeName, type Coupling } from "../coupling/analyse.ts";
+import type { Coupling } from "../coupling/analyse.ts";
 import { Space } from "../coupling/space.ts";
 import { describeNode, type Dim, type Graph, type Node, type Value } from "../graph/graph.ts";
 import { readNumbers } from "../io/tensor-data.ts";
@@ -6,6 +6,7 @@ import { floatAttribute } from "../ops/attributes.ts";
 import { fixedData } from "../graph/fixed-data.ts";
 import { outputAxis } from "./coupled-slices.ts";
 import { squaredSlices } from "./group-norms.ts";
+import { branchFreeName } from "./branch-free-name.ts";
 import type { CoupledSlice, ResidualBranch, Site } from "./site.ts";
 
 /** Where `addLayerSites` writes. */
@@ -51,7 +52,7 @@ export function addLayerSites(survey: LayerSurvey): void {
     const branch = branchOf(coupling, add, position);
     if (!branch) continue;
     const { end, operand } = branch;
-    const name = `${nodeName(end.node)}.layer`;
+    const name = `${branchFreeName(coupling.graph, end.node)}.layer`;
     const axisSize = end.weight.data!.shape[end.axis]!;
     if (sites.has(name)) continue;
     const channel = channels.size;
@@ -66,7 +67,7 @@ export function addLayerSites(survey: LayerSurvey): void {
     sites.set(name, {
       name,
       kind: "layers",
-      node: nodeName(end.node),
+      node: branchFreeName(coupling.graph, end.node),
       tensor: end.weight.name,
       axis: end.axis,
       axisSize,

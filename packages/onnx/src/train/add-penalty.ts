@@ -1,4 +1,5 @@
 import {
+  DgateError,
   defineGroups,
   frozenPenalty,
   frozenPenaltyGradient,
@@ -10,13 +11,13 @@ import { graphOps } from "../gating/graph-ops.ts";
 import type { ResolvedGates } from "../gating/resolve-gates.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { Trained } from "./parameter.ts";
+import type { GroupWeights } from "./trainer-options.ts";
 import { trainingNames } from "./training-names.ts";
 
 /** What the penalty depends on. */
 interface PenaltyOptions {
   readonly train: Trained;
-  /** s_j of every group set: 1, or √p_j. */
-  readonly groupWeights: "none" | "sqrt-size";
+  readonly groupWeights: GroupWeights;
 }
 
 /** A training graph with its penalty. */
@@ -27,13 +28,17 @@ export interface Penalised {
   readonly gradients: ReadonlyMap<string, Value>;
 }
 
-/** Core's penalty of every group set, and its gradient added to that of the loss. */
+/**
+ * Core's penalty of every group set, and its gradient added to that of the loss.
+ * @throws DgateError `OPTION` for the weight of a site that is not gated
+ */
 export function addPenalty(
   graph: Graph,
   resolved: readonly ResolvedGates[],
   reached: ReadonlyMap<string, Value>,
   { train, groupWeights }: PenaltyOptions,
 ): Penalised {
+  checkWeightNames(resolved, groupWeights);
   const ops = graphOps(graph, { dtype: "float32", scope: "penalty" });
   const lambda = graph.addInput(trainingNames.lambda, { dtype: "float32", shape: [] });
   const gradients = new Map(reached);
@@ -43,7 +48,7 @@ export function addPenalty(
     gradients.set(name, before ? ops.add(before, gradient) : gradient);
   };
   const penalties = resolved.map((each): Value => {
-    const set = weighted(each.set, groupWeights);
+    const set = weighted(each, groupWeights);
     const gates = each.gates.map(({ name }) => graph.value(name)!);
     if (train === "gates") {
       const slopes = frozenPenaltyGradient(ops, gates, lambda, set.weights);
@@ -59,7 +64,22 @@ export function addPenalty(
   return { lambda, penalty: penalties.reduce((a, b) => ops.add(a, b)), gradients };
 }
 
+function checkWeightNames(resolved: readonly ResolvedGates[], groupWeights: GroupWeights): void {
+  if (typeof groupWeights === "string") return;
+  const names = resolved.flatMap(({ site }) => site.sites);
+  const unknown = Object.keys(groupWeights).find((name) => !names.includes(name));
+  if (unknown === undefined) return;
+  throw new DgateError(
+    "OPTION",
+    `train: groupWeights names "${unknown}", which is no gated site; there are ${names.slice(0, 6).join(", ")}.`,
+  );
+}
+
 /** The set with the penalty weights that were asked for. */
-function weighted(set: GroupSet, groupWeights: "none" | "sqrt-size"): GroupSet {
-  return groupWeights === "none" ? set : defineGroups(set.members, { weights: groupWeights });
+function weighted({ set, site }: ResolvedGates, groupWeights: GroupWeights): GroupSet {
+  if (groupWeights === "none") return set;
+  if (groupWeights === "sqrt-size") return defineGroups(set.members, { weights: groupWeights });
+  const own = site.sites.find((name) => Object.hasOwn(groupWeights, name));
+  const weight = own === undefined ? 1 : groupWeights[own]!;
+  return defineGroups(set.members, { weights: new Array<number>(set.groups).fill(weight) });
 }

@@ -36,7 +36,6 @@ const fitOptions = {
 const choices = {
   train: ["gates", "groups", "all"],
   updates: ["graph", "host"],
-  groupWeights: ["none", "sqrt-size"],
 } as const;
 
 /**
@@ -52,7 +51,8 @@ export function checkTrainerOptions(model: unknown, options: TrainerOptions): vo
   if (optimizer && typeof optimizer.emit !== "function")
     refuse("optimizer", typeof optimizer, "one, such as adam()");
   checkNamesOfSites(options);
-  for (const name of ["train", "updates", "groupWeights"] as const) {
+  checkGroupWeights(options.groupWeights);
+  for (const name of ["train", "updates"] as const) {
     const value = options[name];
     const known: readonly string[] = choices[name];
     if (value !== undefined && !known.includes(value)) refuse(name, value, `one of ${known.join(", ")}`);
@@ -60,6 +60,20 @@ export function checkTrainerOptions(model: unknown, options: TrainerOptions): vo
   const { clipNorm, lambda } = options;
   if (clipNorm !== undefined && !(clipNorm > 0)) refuse("clipNorm", clipNorm, "a positive number");
   if (isTarget(lambda)) checkCount("lambda.every", lambda.every, 1);
+}
+
+function checkGroupWeights(weights: TrainerOptions["groupWeights"]): void {
+  if (weights === undefined || weights === "none" || weights === "sqrt-size") return;
+  const isTable = typeof weights === "object" && weights !== null;
+  const bad = isTable
+    ? Object.entries(weights).find(([, weight]) => !(weight >= 0 && weight < Infinity))
+    : undefined;
+  if (isTable && !bad) return;
+  refuse(
+    bad ? `groupWeights["${bad[0]}"]` : "groupWeights",
+    bad ? bad[1] : weights,
+    bad ? "a number of at least 0" : "one of none, sqrt-size, or a number for each site",
+  );
 }
 
 /**

@@ -25,6 +25,9 @@ export interface TargetSparsity extends TargetSparsityOptions {
   readonly every?: number;
 }
 
+/** Weights s_j that scale λ: 1 (`none`, the default), √p_j for groups of p_j weights, or one number for each site by its name (1 for others). */
+export type GroupWeights = "none" | "sqrt-size" | Readonly<Record<string, number>>;
+
 /** Options of `openTrainer`. */
 export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"> {
   /** What is made small: `crossEntropy()`, `nextToken()`, `meanSquaredError()`, `distill()`, `outputLoss()`. */
@@ -46,8 +49,8 @@ export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"
   readonly train?: Trained;
   /** How gates start (default `balanced`; where the weights are frozen `ones`): see `insertGates`. */
   readonly initial?: GateOptions["initial"];
-  /** Weights s_j of the penalty: 1 (default) or √p_j. */
-  readonly groupWeights?: "none" | "sqrt-size";
+  /** Weights s_j of the penalty. */
+  readonly groupWeights?: GroupWeights;
   /** `sgd()`, `adam()` (default) or `adamw()`. */
   readonly optimizer?: Optimizer;
   /** Learning rate, or a schedule over the progress of `fit` (default 1e-3). */

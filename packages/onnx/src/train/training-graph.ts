@@ -13,14 +13,14 @@ import type { Optimizer } from "./optimizer.ts";
 import type { Parameter, Trained } from "./parameter.ts";
 import { learnedConstants } from "./learned-constants.ts";
 import { scaleActivations } from "./scale-activations.ts";
+import type { GroupWeights } from "./trainer-options.ts";
 import { trainingNames } from "./training-names.ts";
 
 /** How a training graph is made. */
 export interface TrainingGraphOptions {
   readonly loss: Loss;
   readonly train: Trained;
-  /** s_j of every group set: 1, or √p_j. */
-  readonly groupWeights: "none" | "sqrt-size";
+  readonly groupWeights: GroupWeights;
   /** Inside of the graph, with new parameters as outputs; or outside, with gradients as outputs. */
   readonly updates: "graph" | "host";
   readonly optimizer: Optimizer;

@@ -1,6 +1,7 @@
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
-import { quantizedForm } from "../ops/quantized-forms.ts";
+import { quantizedForm, type QuantizedOperand } from "../ops/quantized-forms.ts";
+import type { QuantizationNumbers } from "../quantization/quantization.ts";
 import { operandQuantization } from "../quantization/quantization-of.ts";
 import { plainMeaning } from "./dequantized-constants.ts";
 import type { RealValues } from "./real-values.ts";
@@ -25,10 +26,12 @@ export function dequantizeIntegerProduct(reals: RealValues, node: Node): void {
   );
   if (!left)
     return refuse(node, "its sums are multiplied with something else than the scales of its operands");
-  const constant = operands.findIndex((operand, i) => !known[i] && operand.data);
+  const constant = operands.findIndex((operand, i) => !known[i] && (operand.data || turnOf(graph, operand)));
   const inputs = operands.map((operand, i) => {
     const real = known[i]?.value;
     if (real) return real;
+    const turned = i === constant && turnedOperand(reals, node, form.operands[i]!, left);
+    if (turned) return turned;
     const meant = i === constant && operandQuantization(graph, node, form.operands[i]!.value);
     if (!meant) return refuse(node, `what "${operand.name}" stands for is not known`);
     const scales = { value: left.value, numbers: left.numbers };
@@ -39,6 +42,30 @@ export function dequantizeIntegerProduct(reals: RealValues, node: Node): void {
   const product = reals.add(node, form.op, inputs, node.attributes);
   const rest = constant < 0 && left.numbers.some((number) => number !== 1);
   reals.replace(scaled.outputs[0]!, rest ? times(reals, scaled, product, left.numbers) : product);
+}
+
+/** The Transpose of a constant that a value is. */
+function turnOf(graph: Graph, value: Value): Node | undefined {
+  const turn = value.data ? undefined : graph.producer(value);
+  return turn?.op === "Transpose" && turn.domain === "" && turn.inputs[0]?.data ? turn : undefined;
+}
+
+/** The float of a weight that is turned as it runs, since a table has its codes too: one scale and one zero point for all. */
+function turnedOperand(
+  reals: RealValues,
+  node: Node,
+  operand: QuantizedOperand,
+  scales: QuantizationNumbers,
+): Value | undefined {
+  const turn = turnOf(reals.graph, node.inputs[operand.value]!);
+  const codes = turn?.inputs[0];
+  const zero = operand.zeroPoint === undefined ? undefined : node.inputs[operand.zeroPoint];
+  const zeros = zero?.data ? readNumbers(zero.data) : zero ? [] : [0];
+  if (!turn || !codes?.data || zeros.length !== 1 || scales.numbers.length !== 1) return undefined;
+  const { shape } = codes.data;
+  const zeroPoints = { value: zero, numbers: zeros };
+  const meaning = plainMeaning(codes, { shape, packedBits: 0, axis: 0, blockSize: 0, scales, zeroPoints });
+  return reals.addBeside("Transpose", [reals.constant(codes, meaning)], turn.attributes);
 }
 
 function times(reals: RealValues, node: Node, x: Value, numbers: readonly number[]): Value {

@@ -74,6 +74,7 @@ export class PatternReader {
     leaves: readonly Value[],
     make: () => {
       readonly op: string;
+      readonly domain?: string;
       readonly inputs: readonly Value[];
       readonly attributes: Readonly<Record<string, Attribute>>;
     },
@@ -81,9 +82,9 @@ export class PatternReader {
     const cone = this.cone(root, leaves);
     if (!cone) return false;
     const last = this.graph.producer(root)!;
-    const { op, inputs, attributes } = make();
+    const { op, domain = "", inputs, attributes } = make();
     const output = this.graph.addValue(this.graph.freshName(`${root.name}/${op}`));
-    this.graph.addNode({ op, inputs, attributes, outputs: [output], name: last.name });
+    this.graph.addNode({ op, domain, inputs, attributes, outputs: [output], name: last.name });
     cone.delete(last);
     takeOver(this.graph, last, [output], this.inference);
     this.#removeUnused(cone);

@@ -70,7 +70,7 @@ function ones({ graph }: PatternReader, { name }: Value, width: number): Value {
 }
 
 /** The only use of a value, if it is this operator with a vector of the normalised width. */
-function following(pattern: PatternReader, value: Value, op: string, width: number) {
+export function following(pattern: PatternReader, value: Value, op: string, width: number) {
   const node = pattern.user(value);
   const output = node?.outputs[0];
   if (node?.op !== op || node.domain !== "" || !output) return undefined;
@@ -79,7 +79,7 @@ function following(pattern: PatternReader, value: Value, op: string, width: numb
 }
 
 /** The size of the last axis of float32 data. */
-function widthOf({ inference }: PatternReader, x: Value): number | undefined {
+export function widthOf({ inference }: PatternReader, x: Value): number | undefined {
   const type = inference.types.get(x);
   const width = type?.dtype === "float32" ? type.shape?.at(-1) : undefined;
   return typeof width === "number" ? width : undefined;
@@ -137,7 +137,8 @@ function inverse(pattern: PatternReader, value: Value): Norm | undefined {
   return varianceUnder(pattern, sum);
 }
 
-function inRoot(pattern: PatternReader, value: Value | undefined): Value | undefined {
+/** The value that a value is the square root of. */
+export function inRoot(pattern: PatternReader, value: Value | undefined): Value | undefined {
   const [base, exponent] = pattern.inputs(value, "Pow") ?? [];
   return pattern.scalar(exponent) === 0.5 ? base : pattern.inputs(value, "Sqrt")?.[0];
 }
@@ -169,7 +170,7 @@ function centred(pattern: PatternReader, value: Value): Value | undefined {
 }
 
 /** The x of which a value is the mean over the last axis, which is kept. */
-function meanOf(pattern: PatternReader, value: Value): Value | undefined {
+export function meanOf(pattern: PatternReader, value: Value): Value | undefined {
   const node = pattern.producer(value, "ReduceMean");
   if (!node || intAttribute(node, "keepdims", 1) === 0) return undefined;
   const view = new NodeView(pattern.graph, node, pattern.inference);

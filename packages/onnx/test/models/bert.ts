@@ -17,6 +17,8 @@ export interface EncoderOptions extends ExporterOptions {
   readonly headDim?: number;
   readonly hidden?: number;
   readonly vocabulary?: number;
+  /** Rows of the position table: the longest sequence (default 16). */
+  readonly positions?: number;
   readonly norm?: NormStyle;
   readonly attention?: "eager" | "sdpa";
 }
@@ -33,7 +35,7 @@ export interface BertOptions extends EncoderOptions {
  */
 export function bert(options: BertOptions = {}): TransformerModel {
   const { layers = 2, heads = 4, headDim = 4, hidden = 24, vocabulary = 23, norm = "decomposed" } = options;
-  const { head = "pooler", attention: style = "eager" } = options;
+  const { head = "pooler", attention: style = "eager", positions = 16 } = options;
   const ex = new Exporter({ opset: norm === "op" ? 17 : 14, ...options });
   const width = heads * headDim;
   const shape = ["batch_size", "sequence_length"];
@@ -44,7 +46,9 @@ export function bert(options: BertOptions = {}): TransformerModel {
   const y = ex.within("bert", () => {
     const additive =
       style === "eager" ? extendedMask(ex, mask, lowest) : expandedMask(ex, mask, ex.sizeOf(ids, 1));
-    let x = ex.within("embeddings", () => bertEmbeddings(ex, { ids, types }, { vocabulary, width, norm }));
+    let x = ex.within("embeddings", () =>
+      bertEmbeddings(ex, { ids, types }, { vocabulary, positions, width, norm }),
+    );
     for (let i = 0; i < layers; i++) {
       const layer = ex.within(`encoder/layer.${i}`, () =>
         bertLayer(ex, x, { width, hidden, norm }, () => {
@@ -68,15 +72,21 @@ function bertEmbeddings(
   { ids, types }: { readonly ids: Value; readonly types: Value },
   {
     vocabulary,
+    positions,
     width,
     norm,
-  }: { readonly vocabulary: number; readonly width: number; readonly norm: NormStyle },
+  }: {
+    readonly vocabulary: number;
+    readonly positions: number;
+    readonly width: number;
+    readonly norm: NormStyle;
+  },
 ): Value {
-  const positions = positionIds(ex, ids, 16);
+  const places = positionIds(ex, ids, positions);
   const words = embed(ex, "word_embeddings", ids, [vocabulary, width]);
   const segments = embed(ex, "token_type_embeddings", types, [2, width]);
   const sum = ex.op("Add", [words, segments]);
-  const placed = ex.op("Add", [sum, embed(ex, "position_embeddings", positions, [16, width])]);
+  const placed = ex.op("Add", [sum, embed(ex, "position_embeddings", places, [positions, width])]);
   return layerNorm(ex, "LayerNorm", placed, width, { style: norm, epsilon: 1e-12 });
 }
 

@@ -1,0 +1,199 @@
+import { DgateError } from "@dgate/core";
+import type { Encoding, LibraryPipeline } from "../library/library.ts";
+import type { OpenedModel } from "../source/open-model.ts";
+import type { Example } from "./example.ts";
+
+/** Inputs of one example, without padding: numbers by input name. */
+export interface EncodedExample {
+  /** Position in the caller's list. */
+  readonly index: number;
+  /** Token inputs `[tokens]`, by name; empty of an image. */
+  readonly tokens: Readonly<Record<string, readonly number[]>>;
+  /** Image inputs, of shape `shape`. */
+  readonly features: Readonly<
+    Record<string, { readonly data: Float32Array; readonly shape: readonly number[] }>
+  >;
+  /** Class, where the example has one. */
+  readonly label: number | undefined;
+}
+
+/** Examples in the model's own terms. */
+export interface EncodedData {
+  readonly examples: readonly EncodedExample[];
+  /** Examples that were cut to `maxLength` tokens. */
+  readonly truncated: number;
+  /** Examples without any text, which were left out. */
+  readonly empty: number;
+  /** Most tokens of an example. */
+  readonly maxLength: number;
+}
+
+/** Options of `encodeExamples`. */
+export interface EncodeOptions {
+  /** Longest example in tokens; by default what tokenizer and model allow. */
+  readonly maxLength?: number;
+  /** Number of classes, for labels. */
+  readonly classes?: number;
+}
+
+/**
+ * Puts examples through the model's own tokenizer or processor.
+ *
+ * @throws DgateError `DATA` for data that is no list, for examples of which none has a text, for a label that the model does not have, and for a token that it
+ * does not know (see `checkVocabulary`), each with its position
+ */
+export async function encodeExamples(
+  model: OpenedModel,
+  examples: readonly Example[],
+  options: EncodeOptions = {},
+): Promise<EncodedData> {
+  if (!Array.isArray(examples)) {
+    throw new DgateError(
+      "DATA",
+      "learn: data is no list; give an array of texts, pairs of texts, or { text, label }.",
+    );
+  }
+  const maxLength = options.maxLength ?? longest(model);
+  const found: EncodedExample[] = [];
+  let [truncated, empty] = [0, 0];
+  for (const [index, example] of examples.entries()) {
+    const parts = partsOf(example, index);
+    const label = labelOf(model.config, parts.label, index, options.classes);
+    if ("image" in parts) {
+      found.push({
+        index,
+        tokens: {},
+        features: await imageFeatures(model.pipeline, parts.image, index),
+        label,
+      });
+      continue;
+    }
+    if (parts.text.every((text) => text.trim() === "")) {
+      empty += 1;
+      continue;
+    }
+    const { tokens, cut } = await tokensOf(model.pipeline, parts.text, maxLength, index);
+    truncated += cut ? 1 : 0;
+    found.push({ index, tokens, features: {}, label });
+  }
+  if (found.length === 0) {
+    throw new DgateError(
+      "DATA",
+      `learn: none of ${examples.length} examples has a text; give texts, pairs of texts, or { text, label }.`,
+    );
+  }
+  return { examples: found, truncated, empty, maxLength };
+}
+
+/** What the tokenizer and the position table of the model both allow; generous where neither says. */
+function longest({ pipeline, config }: OpenedModel): number {
+  const limits = [
+    pipeline.tokenizer?.model_max_length,
+    config["max_position_embeddings"],
+    config["n_positions"],
+  ].filter((limit): limit is number => typeof limit === "number" && limit > 0 && limit < 1e6);
+  return Math.min(512, ...limits);
+}
+
+type Parts =
+  | { readonly text: readonly string[]; readonly label: number | string | undefined }
+  | { readonly image: unknown; readonly label: number | string | undefined };
+
+function partsOf(example: Example, index: number): Parts {
+  if (typeof example === "string") return { text: [example], label: undefined };
+  if (isPair(example)) return { text: example, label: undefined };
+  if (typeof example === "object" && example !== null) {
+    if ("image" in example) return { image: example.image, label: example.label };
+    const { text, label } = example;
+    if (typeof text === "string") return { text: [text], label };
+    if (isPair(text)) return { text, label };
+  }
+  throw new DgateError(
+    "DATA",
+    `learn: example ${index} is neither a text, a pair of texts, { text, label } nor { image, label }.`,
+  );
+}
+
+const isPair = (value: unknown): value is readonly [string, string] =>
+  Array.isArray(value) && value.length === 2 && value.every((part) => typeof part === "string");
+
+function labelOf(
+  config: Readonly<Record<string, unknown>>,
+  label: number | string | undefined,
+  index: number,
+  classes: number | undefined,
+): number | undefined {
+  if (label === undefined) return undefined;
+  const names = (config["label2id"] ?? {}) as Readonly<Record<string, number>>; // a table of transformers' configs
+  const count = classes ?? Math.max(Object.keys(names).length, Object.keys(config["id2label"] ?? {}).length);
+  // Files of text hold numbers as text.
+  const found = typeof label === "number" ? label : (names[label] ?? wholeNumber(label));
+  if (found !== undefined && Number.isInteger(found) && found >= 0 && (count === 0 || found < count))
+    return found;
+  throw new DgateError(
+    "DATA",
+    `learn: example ${index} has the label ${JSON.stringify(label)}, but the model has ${count} classes` +
+      `${
+        Object.keys(names).length > 0
+          ? `: ${Object.entries(names)
+              .map(([name, id]) => `${name} (${id})`)
+              .slice(0, 8)
+              .join(", ")}`
+          : ` (0 to ${count - 1})`
+      }.`,
+  );
+}
+
+const wholeNumber = (text: string): number | undefined => (/^\d+$/.test(text) ? Number(text) : undefined);
+
+async function tokensOf(
+  pipeline: LibraryPipeline,
+  [text, pair]: readonly string[],
+  maxLength: number,
+  index: number,
+): Promise<{ readonly tokens: Readonly<Record<string, readonly number[]>>; readonly cut: boolean }> {
+  const { tokenizer } = pipeline;
+  if (!tokenizer) {
+    throw new DgateError(
+      "OPTION",
+      `learn: example ${index} is a text, but the pipeline "${pipeline.task}" has no tokenizer; give images as { image }.`,
+    );
+  }
+  const common = { padding: false, ...(pair !== undefined && { text_pair: [pair] }) };
+  const whole = await tokenizer([text!], { ...common, truncation: false });
+  const length = rowOf(whole, "input_ids").length;
+  const cut = length > maxLength;
+  const encoding = cut
+    ? await tokenizer([text!], { ...common, truncation: true, max_length: maxLength })
+    : whole;
+  const tokens = Object.fromEntries(Object.keys(encoding).map((name) => [name, rowOf(encoding, name)]));
+  return { tokens, cut };
+}
+
+const rowOf = (encoding: Encoding, name: string): number[] =>
+  Array.from((encoding[name]?.data ?? []) as ArrayLike<number | bigint>, Number); // token ids are int64
+
+async function imageFeatures(
+  { processor, task }: LibraryPipeline,
+  image: unknown,
+  index: number,
+): Promise<EncodedExample["features"]> {
+  if (!processor) {
+    throw new DgateError(
+      "OPTION",
+      `learn: example ${index} is an image, but the pipeline "${task}" has no processor; give texts.`,
+    );
+  }
+  const encoding = await processor(image).catch((cause: unknown) => {
+    throw new DgateError(
+      "DATA",
+      `learn: example ${index}: the processor cannot read the image (${String(cause)}).`,
+      { cause },
+    );
+  });
+  return Object.fromEntries(
+    Object.entries(encoding).flatMap(([name, tensor]) =>
+      tensor.data instanceof Float32Array ? [[name, { data: tensor.data, shape: tensor.dims.slice(1) }]] : [],
+    ),
+  );
+}

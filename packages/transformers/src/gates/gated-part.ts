@@ -1,0 +1,31 @@
+import { dequantizeModel, type Graph, hasCodes } from "@dgate/onnx";
+import type { BlockFinding, GatedBlock, SiteGroup } from "../blocks/block.ts";
+import { findBlocks } from "../blocks/find-blocks.ts";
+import type { ModelPart } from "../source/open-model.ts";
+import { type LiveGraph, liveGraph } from "./live-graph.ts";
+
+/** One ONNX file of the model with its gates. */
+export interface GatedPart {
+  readonly file: string;
+  /** The file as it is. */
+  readonly source: ModelPart;
+  /** Whether the file holds integer codes in place of weights. */
+  readonly quantized: boolean;
+  /** The model in floating point (of a quantized file its dequantized form), with what was learned since. */
+  graph: Graph;
+  /** Blocks of `graph`, of all kinds. */
+  readonly blocks: readonly GatedBlock[];
+  readonly findings: readonly BlockFinding[];
+  /** `graph` with a gate for every group of the chosen kinds; `undefined` where there is none. */
+  live: LiveGraph | undefined;
+}
+
+/** Finds the blocks of a model's file and gates those of the chosen kinds. */
+export function gatedPart(source: ModelPart, groups: readonly SiteGroup[]): GatedPart {
+  const quantized = hasCodes(source.graph);
+  const graph = quantized ? dequantizeModel(source.graph) : source.graph;
+  const { blocks, findings } = findBlocks(graph, source.file);
+  const chosen = blocks.filter(({ group }) => groups.includes(group));
+  const live = chosen.length > 0 ? liveGraph(graph, chosen) : undefined;
+  return { file: source.file, source, quantized, graph, blocks, findings, live };
+}

@@ -1,0 +1,38 @@
+import { DgateError } from "@dgate/core";
+import type { Batch, Graph, Runner, RunnerOptions } from "@dgate/onnx";
+
+/** What methods that run the model are given. */
+export interface ScoringContext {
+  /** The runtime of the user's own transformers.js. */
+  readonly engine: Pick<RunnerOptions, "ort" | "runtime" | "threads">;
+  readonly seed: number;
+  readonly signal?: AbortSignal;
+  /** Called after each run with the number of examples in it. */
+  readonly onExamples?: (count: number) => void;
+}
+
+/**
+ * Lets timers and signals in between two runs: the WASM runtime never gives way by itself.
+ * @throws DgateError `ABORTED`
+ */
+export async function pause(signal: AbortSignal | undefined): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  if (signal?.aborted) throw new DgateError("ABORTED", "importance: cancelled.", { cause: signal.reason });
+}
+
+/**
+ * Refuses a graph with branches: what happens in the branch that is not taken has no gradient and no activations.
+ * @throws DgateError `UNSUPPORTED`
+ */
+export function checkWithoutBranches(graph: Graph, method: string): void {
+  if (graph.nodes("If").length === 0) return;
+  throw new DgateError(
+    "UNSUPPORTED",
+    `importance: "${method}" cannot look into the branches of the merged decoder "${graph.name}"; take "l2" or "random", ` +
+      'or open the model from a file that is not merged: { modelFileName: "model" }.',
+  );
+}
+
+/** What a loaded model takes of the feeds: a cut graph need not read all that the whole one does. */
+export const fedTo = ({ inputs }: Runner, feeds: Batch): Batch =>
+  Object.fromEntries(inputs.flatMap(({ name }) => (feeds[name] ? [[name, feeds[name]]] : [])));

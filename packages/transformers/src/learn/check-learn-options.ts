@@ -1,0 +1,43 @@
+import { DgateError } from "@dgate/core";
+import type { LearnOptions } from "./learn-options.ts";
+
+const objectives = ["distill", "labels", "next-token", "embedding"] satisfies NonNullable<
+  LearnOptions["objective"]
+>[];
+const trained = ["gates", "groups", "all"] satisfies NonNullable<LearnOptions["train"]>[];
+
+/**
+ * Looks at the options of `learn` that nothing else looks at.
+ * @throws DgateError `OPTION`
+ */
+export function checkLearnOptions(options: LearnOptions): void {
+  oneOf("objective", options.objective, objectives);
+  oneOf("train", options.train, trained);
+  for (const name of ["steps", "rounds", "batchSize", "maxLength"] as const) whole(name, options[name], 1);
+  for (const name of ["lambda", "learningRate", "gateRate"] as const) {
+    const value = options[name];
+    if (value !== undefined && !(value >= 0 && value < Infinity))
+      refuse(name, value, "a number of at least 0");
+  }
+  const { finish, steps, rounds = 1, scores, target } = options;
+  if (scores && !target) refuse("scores", "given without a target", "a target too: { target: { heads: 0.5 }, scores }");
+  if (finish !== undefined && !(finish >= 0 && finish < 1)) {
+    refuse("finish", finish, "the part of the steps without penalty, from 0 to below 1");
+  }
+  if (steps !== undefined && steps < 2 * rounds)
+    refuse("steps", steps, `at least 2 for each of ${rounds} rounds`);
+}
+
+function oneOf(name: string, value: string | undefined, known: readonly string[]): void {
+  if (value !== undefined && !known.includes(value)) refuse(name, value, `one of ${known.join(", ")}`);
+}
+
+function whole(name: string, value: number | undefined, least: number): void {
+  if (value !== undefined && (!Number.isSafeInteger(value) || value < least)) {
+    refuse(name, value, `a whole number of at least ${least}`);
+  }
+}
+
+function refuse(name: string, value: unknown, expected: string): never {
+  throw new DgateError("OPTION", `learn: ${name} is ${String(value)}, expected ${expected}.`);
+}

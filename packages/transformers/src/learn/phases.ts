@@ -1,0 +1,276 @@
+import { DgateError } from "@dgate/core";
+import {
+  type Batch,
+  foldGates,
+  type Graph,
+  mask,
+  planFrom,
+  findSites,
+  readGates,
+  tensorOf,
+} from "@dgate/onnx";
+import { adam, openTrainer, type Trainer, type TrainerOptions, warmupCosine } from "@dgate/onnx/train";
+import type { GatedBlock } from "../blocks/block.ts";
+import { foldLive, keptSites } from "../prune/prune-part.ts";
+import type { KeptGroups, Scores } from "../prune/choose-groups.ts";
+import { liveGraph } from "../gates/live-graph.ts";
+import { readerSites } from "../gates/reader-sites.ts";
+import type { TrainedObjective } from "./objective.ts";
+import { aliveAbove, type ResolvedTarget } from "./target.ts";
+
+/** What both phases of a round share. */
+export interface PhaseOptions {
+  readonly objective: TrainedObjective;
+  readonly blocks: readonly GatedBlock[];
+  /** The dense model, prepared for the objective. */
+  readonly teacher: Graph;
+  readonly train: "gates" | "groups" | "all";
+  readonly depth: number;
+  readonly learningRate: number;
+  readonly gateRate: number;
+  readonly engine: Pick<TrainerOptions, "ort" | "provider" | "threads">;
+  /** Batches without end. */
+  readonly batches: Iterator<Batch>;
+  readonly signal: AbortSignal | undefined;
+  readonly onStep: (step: {
+    readonly loss: number;
+    readonly lambda: number;
+    readonly active?: number;
+  }) => void | Promise<void>;
+}
+
+/** What gating has come to. */
+export interface Gated {
+  /** How much is left of each group: |Πγ| of frozen weights, else ‖w_j‖ against its norm at the start. */
+  readonly scores: Scores;
+  /** λ when gating ended, and the steps it took. */
+  readonly lambda: number;
+  readonly steps: number;
+  /** The model with the weights that were learned, gates of `survivors` set back to where they began. */
+  fold(survivors: KeptGroups): Graph;
+}
+
+/** How λ runs while gating. */
+export interface GatingOptions {
+  readonly steps: number;
+  readonly lambda: number;
+  /** Without it λ stays as it is, for all steps. */
+  readonly target: ResolvedTarget | undefined;
+  /** Fraction, in the target's measure, at which gating ends. */
+  readonly goal: number;
+  /** Groups that earlier rounds have left. */
+  readonly left: KeptGroups;
+}
+
+/** λ grows by this factor from the first to the last step of gating, geometrically: a path on which the groups die one after the other. */
+const lambdaPath = 1000;
+
+/** Steps between two looks at the groups. */
+const lookEvery = 5;
+
+/**
+ * Trains with the penalty of D-Gating. With a target λ grows until no more groups are alive than it asks for.
+ *
+ * @throws DgateError as `Trainer.fit`
+ */
+export async function gatePhase(model: Graph, options: PhaseOptions, gating: GatingOptions): Promise<Gated> {
+  const { blocks, train, depth, learningRate, gateRate } = options;
+  const { steps, target, goal, left } = gating;
+  let { lambda } = gating;
+  const trainer = await openTrainer(options.objective.prepare(model), {
+    ...trainerOptions(options, blocks),
+    depth,
+    lambda: () => lambda,
+    learningRate,
+    gateRate,
+    ...(target && target.weights.size > 0 && { groupWeights: Object.fromEntries(target.weights) }),
+  });
+  try {
+    const before = await trainer.gated();
+    const start = await strengths(trainer, blocks, train);
+    let now = start;
+    let done = 0;
+    for (; done < steps; done++) {
+      if (target && done % lookEvery === 0 && done > 0) {
+        now = await strengths(trainer, blocks, train);
+        if (target.fraction(aliveIn(relative(now, start, left))) <= goal) break;
+      }
+      if (target) lambda = gating.lambda * lambdaPath ** (done / Math.max(1, steps - 1));
+      const { losses } = await fitStep(trainer, options, steps);
+      const active = target ? { active: target.fraction(aliveIn(relative(now, start, left))) } : {};
+      await options.onStep({ loss: losses[0]!, lambda, ...active });
+    }
+    const scores = relative(await strengths(trainer, blocks, train), start, left);
+    const learned = await trainer.gated();
+    return { scores, lambda, steps: done, fold: (survivors) => restored(learned, before, blocks, survivors) };
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+/**
+ * Trains what stays, without penalty: the weights as before, or where they are frozen the gates of the survivors.
+ *
+ * @returns the model with what was learned, and the gates where the weights are frozen
+ */
+export async function finishPhase(
+  model: Graph,
+  options: PhaseOptions,
+  steps: number,
+): Promise<{ readonly graph: Graph; readonly gates: Scores }> {
+  const { blocks, train, learningRate, gateRate } = options;
+  const frozen = train === "gates";
+  const ones = new Map(blocks.map(({ name, groups }) => [name, new Float64Array(groups).fill(1)]));
+  if (steps === 0) return { graph: model, gates: ones };
+  const trainer = await openTrainer(options.objective.prepare(model), {
+    ...trainerOptions(options, blocks),
+    depth: 2,
+    initial: "ones",
+    lambda: 0,
+    learningRate: warmupCosine(learningRate),
+    gateRate: frozen ? warmupCosine(gateRate / 2) : 0,
+  });
+  try {
+    for (let done = 0; done < steps; done++) {
+      const { losses } = await fitStep(trainer, options, steps);
+      await options.onStep({ loss: losses[0]!, lambda: 0 });
+    }
+    const gated = await trainer.gated();
+    if (frozen) return { graph: model, gates: products(gated, blocks) };
+    return { graph: withWeightsOf(foldGates(gated).graph, model), gates: ones };
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+async function fitStep(trainer: Trainer, { batches, signal }: PhaseOptions, steps: number) {
+  const next = batches.next();
+  if (next.done) throw new DgateError("DATA", "learn: there are no more batches.");
+  return trainer.fit([next.value], { steps, ...(signal && { signal }) });
+}
+
+function trainerOptions(
+  { objective, teacher, train, engine }: PhaseOptions,
+  blocks: readonly GatedBlock[],
+): TrainerOptions {
+  const common = {
+    ...engine,
+    loss: objective.loss,
+    teacher,
+    train,
+    optimizer: adam(),
+    clipNorm: 1,
+  };
+  if (train === "gates") {
+    const { sites, roles } = readerSites(blocks);
+    return { ...common, sites, roles, gate: sites.map(({ name }) => name) };
+  }
+  const sites = blocks.flatMap((block) => block.sites);
+  return {
+    ...common,
+    sites,
+    gate: sites.map(({ name }) => name),
+    roles: { heads: ["consumer"], neurons: ["consumer"], layers: ["parameter"] },
+  };
+}
+
+/** How strong each group is. */
+async function strengths(
+  trainer: Trainer,
+  blocks: readonly GatedBlock[],
+  train: PhaseOptions["train"],
+): Promise<Scores> {
+  if (train === "gates") return products(await trainer.gated(), blocks);
+  const norms = new Map((await trainer.norms()).map((each) => [each.name, each.norms]));
+  return new Map(blocks.map((block) => [block.name, norms.get(setName(norms, block))!]));
+}
+
+/** A gate set is named after the first of the sites that share it. */
+const setName = (sets: ReadonlyMap<string, unknown>, { sites, name }: GatedBlock): string =>
+  sites.map((site) => site.name).find((each) => sets.has(each)) ?? name;
+
+/** Πγ of every block of a graph whose gates scale what groups give. */
+function products(gated: Graph, blocks: readonly GatedBlock[]): Scores {
+  const gates = readGates(gated);
+  return new Map(blocks.map(({ name }) => [name, gates.get(name)!.product]));
+}
+
+/** What is left of each group against the start: nothing of one that was turned off before. */
+function relative(now: Scores, start: Scores, left: KeptGroups): Scores {
+  return new Map(
+    [...now].map(([name, values]) => {
+      const first = start.get(name)!;
+      const open = new Set(left.get(name) ?? values.keys());
+      return [
+        name,
+        values.map((value, group) =>
+          open.has(group) && first[group] !== 0 ? Math.abs(value / first[group]!) : 0,
+        ),
+      ];
+    }),
+  );
+}
+
+/** Groups of which more than this part is left. */
+export function aliveIn(scores: Scores, above: number = aliveAbove): KeptGroups {
+  return new Map(
+    [...scores].map(([name, values]) => [name, [...values.keys()].filter((group) => values[group]! > above)]),
+  );
+}
+
+/** The learned model with the gates of survivors as they began: gating has chosen them, and their shrinkage is not kept, as one refits after the lasso. */
+function restored(
+  learned: Graph,
+  before: Graph,
+  blocks: readonly GatedBlock[],
+  survivors: KeptGroups,
+): Graph {
+  const copy = learned.clone();
+  const [now, first] = [readGates(learned), readGates(before)];
+  for (const { name, sites } of blocks) {
+    const site = sites.map((each) => each.name).find((each) => now.has(each)) ?? name;
+    const own = now.get(site);
+    own?.names.forEach((gate, d) => {
+      const values = own.gates[d]!.slice();
+      for (const group of survivors.get(name) ?? values.keys())
+        values[group] = first.get(site)!.gates[d]![group]!;
+      const value = copy.value(gate)!;
+      value.data = tensorOf(value.data!.dtype === "float16" ? "float16" : "float32", [values.length], values);
+    });
+  }
+  return foldGates(copy).graph;
+}
+
+/** A graph with the weights that another one of the same names has, and the outputs of its own. */
+export function withWeightsOf(trained: Graph, model: Graph): Graph {
+  const copy = model.clone();
+  for (const { name, data } of trained.initializers) {
+    const own = copy.value(name);
+    if (own?.data && data && own.data.shape.join() === data.shape.join()) own.data = data;
+  }
+  return copy;
+}
+
+/** The model with groups turned off: where weights are frozen by zeros where they are read, else all their weights. */
+export function turnedOff(
+  model: Graph,
+  blocks: readonly GatedBlock[],
+  kept: KeptGroups,
+  train: PhaseOptions["train"],
+): Graph {
+  if (blocks.every(({ name, groups }) => (kept.get(name)?.length ?? groups) === groups)) return model;
+  if (train === "gates") {
+    const gates = new Map(
+      blocks.map(({ name, groups }) => {
+        const own = kept.get(name);
+        return [
+          name,
+          Float64Array.from({ length: groups }, (_, group) => Number(own?.includes(group) ?? true)),
+        ];
+      }),
+    );
+    return foldLive(liveGraph(model, blocks), gates);
+  }
+  const sites = findSites(model);
+  return mask(model, planFrom(sites, { kept: Object.fromEntries(keptSites(sites, blocks, kept)) }));
+}

@@ -1,0 +1,78 @@
+import { DgateError } from "@dgate/core";
+import { writeModel } from "@dgate/onnx";
+import { resizeCaches } from "../decoder/resize-caches.ts";
+import { GatedSession } from "../gates/gated-session.ts";
+import type { LibraryModel, LibraryPipeline, LibrarySession } from "../library/library.ts";
+import { type SessionSlot, sessionSlots } from "../library/session-slots.ts";
+import type { PrunedFile, PrunedTransformer } from "./pruned-transformer.ts";
+
+/** A session that was put in the place of another. */
+interface Swapped {
+  readonly slot: SessionSlot;
+  readonly before: LibrarySession;
+  readonly session: LibrarySession;
+}
+
+/** See `PrunedTransformer.attach`. */
+export async function attachPruned(
+  pruned: PrunedTransformer,
+  target: LibraryPipeline | LibraryModel,
+): Promise<() => Promise<void>> {
+  const { library } = pruned.gates.internals;
+  if (!pruned.versions.includes(library.major)) {
+    throw new DgateError(
+      "UNSUPPORTED",
+      `attach: transformers.js ${library.version} cannot run this decoder: ${pruned.notes.join("; ") || "its caches come out in another size"}.`,
+    );
+  }
+  const model = "model" in target ? target.model : target;
+  const slots = sessionSlots(model);
+  const places = pruned.files.flatMap((file) => (file.pruned ? [{ file, slot: slotOf(file, slots) }] : []));
+  const swapped: Swapped[] = [];
+  try {
+    for (const { file, slot } of places) swapped.push(await openPruned(pruned, file, slot));
+  } catch (error) {
+    for (const { session } of swapped) await session.release?.();
+    throw error;
+  }
+  for (const { slot, session } of swapped) slot.set(session);
+  const restoreCaches = pruned.caches
+    ? resizeCaches(library, model, pruned.config, pruned.caches)
+    : undefined;
+  return async () => {
+    if (swapped.some(({ slot, session }) => slot.get() === session)) restoreCaches?.();
+    for (const { slot, before, session } of swapped) {
+      if (slot.get() === session) slot.set(before);
+      await session.release?.();
+    }
+  };
+}
+
+function slotOf({ part }: PrunedFile, slots: readonly SessionSlot[]): SessionSlot {
+  const own = part.source.slot.file;
+  const slot = slots.find(({ file }) => file === own) ?? (slots.length === 1 ? slots[0] : undefined);
+  if (slot) return slot;
+  throw new DgateError(
+    "CHECK",
+    `attach: the pipeline has the sessions ${slots.map(({ file }) => file).join(", ")}, but the pruned model has ${own}; attach it to a pipeline of the same model.`,
+  );
+}
+
+async function openPruned(
+  { gates }: PrunedTransformer,
+  { graph }: PrunedFile,
+  slot: SessionSlot,
+): Promise<Swapped> {
+  const { sessionClass } = gates.internals.runtime;
+  const before = slot.get();
+  if (!(before instanceof GatedSession) && (before.constructor as unknown) !== sessionClass) {
+    throw new DgateError(
+      "OPTION",
+      "attach: the pipeline's session is of another copy of onnxruntime than the one that the model was pruned in; open both with one import of transformers.js.",
+    );
+  }
+  const made = await sessionClass.create(writeModel(graph), { logSeverityLevel: 3 });
+  const session = made as unknown as LibrarySession; // the library's own class
+  if (before.config !== undefined) session.config = before.config;
+  return { slot, before, session };
+}

@@ -1,0 +1,151 @@
+import { DgateError } from "@dgate/core";
+import type { GatedBlock, SiteGroup } from "../blocks/block.ts";
+
+/** Which groups of each block stay, by the block's name. */
+export type KeptGroups = ReadonlyMap<string, readonly number[]>;
+
+/** Scores of groups by the block's name: larger stays. */
+export type Scores = ReadonlyMap<string, Float64Array>;
+
+/** How groups of several layers are chosen. */
+export interface ChooseOptions {
+  /** What one group of a block costs; 1 if left out, so that a budget counts groups. */
+  readonly costOf?: (block: GatedBlock) => number;
+  /** The same number of heads in every layer. */
+  readonly even?: boolean;
+  /** At least so many groups of each layer stay (default 1); of residual branches none has to. */
+  readonly minimum?: number;
+  /** Neurons of a feed-forward layer go in steps of this number, so that its width stays a multiple (default 1). */
+  readonly align?: number;
+}
+
+/** What was chosen. */
+export interface Choice {
+  readonly kept: KeptGroups;
+  /** Cost of what stays. */
+  readonly cost: number;
+}
+
+/** Groups that go together, or stay. */
+interface Unit {
+  readonly members: readonly { readonly block: string; readonly group: number }[];
+  readonly score: number;
+  readonly cost: number;
+}
+
+/** What groups are called. */
+export const nouns: Readonly<Record<SiteGroup, string>> = {
+  heads: "heads",
+  ffn: "neurons",
+  layers: "layers",
+};
+
+/**
+ * Removes the weakest groups of all blocks, ranked together, until what stays costs no more than `budget`; or as many as may go, if that is not
+ * enough: look at `cost`.
+ *
+ * @throws DgateError `DATA` for a score that is NaN, `OPTION` for options out of range
+ */
+export function chooseGroups(
+  blocks: readonly GatedBlock[],
+  scores: Scores,
+  budget: number,
+  options: ChooseOptions = {},
+): Choice {
+  const { costOf = () => 1, minimum = 1, align = 1 } = options;
+  checkCount("minimum", minimum, 0);
+  checkCount("align", align, 1);
+  const units = unitsOf(blocks, scores, options).sort((a, b) => a.score - b.score || b.cost - a.cost);
+  const gone = new Map(blocks.map(({ name }) => [name, new Set<number>()]));
+  let cost = blocks.reduce((sum, block) => sum + block.groups * costOf(block), 0);
+  for (const unit of units) {
+    // Costs are sums of fractions: a budget of just what stays is met.
+    if (cost <= budget * (1 + 1e-9)) break;
+    for (const { block, group } of unit.members) gone.get(block)!.add(group);
+    cost -= unit.cost;
+  }
+  const kept = blocks.map(({ name, groups }) => {
+    const own = gone.get(name)!;
+    return [
+      name,
+      Array.from({ length: groups }, (_, group) => group).filter((group) => !own.has(group)),
+    ] as const;
+  });
+  return { kept: new Map(kept), cost };
+}
+
+function checkCount(name: string, value: number, least: number): void {
+  if (Number.isSafeInteger(value) && value >= least) return;
+  throw new DgateError("OPTION", `prune: ${name} is ${value}, expected a whole number of at least ${least}.`);
+}
+
+/** Everything that may go, in units: within a block the weakest groups come first. */
+function unitsOf(
+  blocks: readonly GatedBlock[],
+  scores: Scores,
+  { costOf = () => 1, even = false, minimum = 1, align = 1 }: ChooseOptions,
+): Unit[] {
+  const units: Unit[] = [];
+  for (const block of blocks) {
+    if (even && block.group === "heads") continue;
+    const order = ranked(block, scores);
+    const step = block.group === "ffn" ? Math.min(align, block.groups) : 1;
+    const least = block.group === "layers" ? 0 : block.group === "ffn" ? Math.max(minimum, step) : minimum;
+    // The first step leaves a multiple.
+    for (
+      let from = 0, size = block.groups % step || step;
+      from + size <= block.groups - least;
+      from += size, size = step
+    ) {
+      units.push(unitOf([block], [order.slice(from, from + size)], scores, costOf));
+    }
+  }
+  if (even) units.push(...evenUnits(blocks, scores, costOf, minimum));
+  return units;
+}
+
+/** The weakest head of every layer, then the second weakest of every layer …. */
+function evenUnits(
+  all: readonly GatedBlock[],
+  scores: Scores,
+  costOf: (block: GatedBlock) => number,
+  minimum: number,
+): Unit[] {
+  const blocks = all.filter(({ group }) => group === "heads");
+  const orders = blocks.map((block) => ranked(block, scores));
+  const count = Math.min(...blocks.map(({ groups }) => groups)) - minimum;
+  return Array.from({ length: Math.max(0, count) }, (_, at) =>
+    unitOf(
+      blocks,
+      orders.map((order) => [order[at]!]),
+      scores,
+      costOf,
+    ),
+  );
+}
+
+function unitOf(
+  blocks: readonly GatedBlock[],
+  groups: readonly (readonly number[])[],
+  scores: Scores,
+  costOf: (block: GatedBlock) => number,
+): Unit {
+  const members = blocks.flatMap(({ name }, at) => groups[at]!.map((group) => ({ block: name, group })));
+  const score =
+    members.reduce((sum, { block, group }) => sum + scoreOf(scores, block, group), 0) / members.length;
+  const cost = blocks.reduce((sum, block, at) => sum + groups[at]!.length * costOf(block), 0);
+  return { members, score, cost };
+}
+
+function ranked({ name, groups }: GatedBlock, scores: Scores): number[] {
+  return Array.from({ length: groups }, (_, group) => group).sort(
+    (a, b) => scoreOf(scores, name, a) - scoreOf(scores, name, b) || b - a,
+  );
+}
+
+function scoreOf(scores: Scores, name: string, group: number): number {
+  const score = scores.get(name)?.[group] ?? 0;
+  if (Number.isNaN(score))
+    throw new DgateError("DATA", `prune: the score of group ${group} of "${name}" is NaN.`);
+  return score;
+}

@@ -1,0 +1,13 @@
+// Names in variables keep bundlers of pages from resolving them.
+const filesystem = "node:fs/promises";
+const paths = "node:path";
+
+/** The file system of Node. */
+export const nodeFiles = (): Promise<typeof import("node:fs/promises")> =>
+  import(/* @vite-ignore */ filesystem);
+
+/** Paths of Node. */
+export const nodePath = (): Promise<typeof import("node:path")> => import(/* @vite-ignore */ paths);
+
+/** Whether this is Node. */
+export const isNode = (): boolean => typeof process === "object" && process.release?.name === "node";

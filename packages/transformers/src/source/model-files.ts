@@ -1,0 +1,205 @@
+import type * as NodeFiles from "node:fs/promises";
+import { DgateError } from "@dgate/core";
+import type { Library, LibraryEnv } from "../library/library.ts";
+
+/** Where a model's files are: a folder or an id, and what the loader is told. */
+export interface FilesOptions {
+  readonly revision?: string;
+  readonly cacheDir?: string;
+  readonly localFilesOnly?: boolean;
+  /** Folder of the ONNX files in the model (default `onnx`). */
+  readonly subfolder?: string;
+}
+
+/** The files of a model, read by the rules of transformers.js: the local model path, the cache, then the hub. */
+export interface ModelFiles {
+  /** As the caller named it: a folder or an id. */
+  readonly name: string;
+  readonly subfolder: string;
+  /** Content of a file by its path in the model, or `undefined` if it is nowhere. */
+  read(path: string): Promise<Uint8Array | undefined>;
+  /** Whether there is such a file, without reading it. */
+  has(path: string): Promise<boolean>;
+  /** Where `read` looks, in order, for messages. */
+  places(path: string): readonly string[];
+  /** Paths of the model's small files (configuration, tokenizer, …); of a folder what lies in it, of an id those names that models have. */
+  list(): Promise<readonly string[]>;
+}
+
+/** A file that lies somewhere, or does not. */
+interface Place {
+  readonly name: string;
+  readonly read: () => Promise<Uint8Array | undefined>;
+  readonly has: () => Promise<boolean>;
+}
+
+/** Names that the hub's models have beside their ONNX files. */
+const usualFiles = [
+  "config.json",
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.txt",
+  "vocab.json",
+  "merges.txt",
+  "spiece.model",
+  "tokenizer.model",
+  "preprocessor_config.json",
+  "processor_config.json",
+  "chat_template.jinja",
+  "1_Pooling/config.json",
+  "modules.json",
+  "sentence_bert_config.json",
+  "config_sentence_transformers.json",
+] as const;
+
+/**
+ * The files of a model by its id, or by a folder. Nothing is read yet.
+ *
+ * @param library whose rules say where files are; of a folder nothing else is needed
+ */
+export function modelFiles(
+  library: Library | undefined,
+  name: string,
+  options: FilesOptions = {},
+): ModelFiles {
+  const { subfolder = "onnx" } = options;
+  const placesOf = (path: string): Place[] => places(library, name, path, options);
+  return {
+    name,
+    subfolder,
+    async read(path) {
+      for (const place of placesOf(path)) {
+        const found = await place.read();
+        if (found) return found;
+      }
+      return undefined;
+    },
+    async has(path) {
+      for (const place of placesOf(path)) if (await place.has()) return true;
+      return false;
+    },
+    places: (path) => placesOf(path).map((place) => place.name),
+    list: () => listFiles(name, library?.module.env.localModelPath ?? null),
+  };
+}
+
+/** Whether a name has the form of a model's id on the hub (`name` or `owner/name`), as transformers.js tells it from a path. */
+export const isModelId = (name: string): boolean =>
+  /^[\w.-]+(\/[\w.-]+)?$/.test(name) && !name.includes("..");
+
+function places(library: Library | undefined, name: string, path: string, options: FilesOptions): Place[] {
+  if (!library) return [localPlace(join(name, path))];
+  const { env } = library.module;
+  const { revision = "main", cacheDir = env.cacheDir, localFilesOnly = false } = options;
+  const found: Place[] = [];
+  const isId = isModelId(name);
+  const request = join(name, path);
+  const remote = join(
+    env.remoteHost,
+    env.remotePathTemplate.replaceAll("{model}", name).replaceAll("{revision}", encodeURIComponent(revision)),
+    path,
+  );
+  if (env.allowLocalModels && env.localModelPath !== null)
+    found.push(localPlace(join(env.localModelPath, request), env));
+  if (isNode() && !isId) found.push(localPlace(request, env));
+  if (env.useCustomCache && env.customCache) {
+    const { customCache } = env;
+    found.push(cachePlace(`the custom cache (${remote})`, () => customCache.match(remote)));
+  }
+  if (env.useBrowserCache && typeof caches !== "undefined") {
+    const key = env.cacheKey ?? "transformers-cache";
+    found.push(
+      cachePlace(`the browser's cache "${key}"`, async () => (await caches.open(key)).match(remote)),
+    );
+  }
+  if (env.useFSCache && cacheDir && isId) {
+    found.push(localPlace(join(cacheDir, revision === "main" ? request : join(name, revision, path)), env));
+  }
+  if (env.allowRemoteModels && !localFilesOnly && isId) {
+    found.push(remotePlace(remote, env.fetch ?? fetch));
+  }
+  return found;
+}
+
+/** A path on disk in Node, a URL of the page's own server in a browser. */
+function localPlace(path: string, { fetch: load = globalThis.fetch }: Pick<LibraryEnv, "fetch"> = {}): Place {
+  if (!isNode()) return remotePlace(path, load);
+  return { name: path, read: () => readFromDisk(path), has: () => isFile(path) };
+}
+
+function remotePlace(url: string, load: typeof fetch): Place {
+  const get = async (method: "GET" | "HEAD"): Promise<Response | undefined> => {
+    const response = await load(url, { method }).catch(() => undefined);
+    // A development server may answer with its start page for a file that is not there.
+    return response?.ok && !response.headers.get("content-type")?.startsWith("text/html")
+      ? response
+      : undefined;
+  };
+  return {
+    name: url,
+    read: async () => contentOf(await get("GET")),
+    has: async () => (await get("HEAD")) !== undefined,
+  };
+}
+
+const cachePlace = (name: string, match: () => Promise<unknown>): Place => ({
+  name,
+  read: async () => contentOf(await match()),
+  has: async () => (await match()) !== undefined,
+});
+
+const isNode = (): boolean => typeof process === "object" && process.release?.name === "node";
+
+// A variable keeps bundlers of pages from resolving it.
+const filesystem = "node:fs/promises";
+
+const nodeFiles = async (): Promise<typeof NodeFiles> => import(/* @vite-ignore */ filesystem);
+
+async function readFromDisk(path: string): Promise<Uint8Array | undefined> {
+  const { readFile } = await nodeFiles();
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException; // what node:fs throws
+    if (code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR") return undefined;
+    throw new DgateError("IO", `openHeadGates: ${path} cannot be read (${code}).`, { cause: error });
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  const { stat } = await nodeFiles();
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+/** A cache gives a response, or a path in Node. */
+async function contentOf(found: unknown): Promise<Uint8Array | undefined> {
+  if (typeof found === "string") return readFromDisk(found);
+  const response = found as Response | undefined; // what a cache holds
+  return response ? new Uint8Array(await response.arrayBuffer()) : undefined;
+}
+
+async function listFiles(name: string, localModelPath: string | null): Promise<readonly string[]> {
+  if (!isNode()) return usualFiles;
+  const { readdir } = await nodeFiles();
+  for (const folder of [name, ...(localModelPath === null ? [] : [join(localModelPath, name)])]) {
+    const entries = await readdir(folder, { withFileTypes: true }).catch(() => undefined);
+    if (!entries) continue;
+    const files = entries.filter((entry) => entry.isFile() && !/\.onnx(_data.*)?$/.test(entry.name));
+    return [...new Set([...files.map((entry) => entry.name), ...usualFiles])];
+  }
+  return usualFiles;
+}
+
+/** Joins parts of a path or URL with one slash. */
+export const join = (...parts: readonly string[]): string =>
+  parts
+    .map((part, i) =>
+      (i === 0 ? part : part.replace(/^\/+/, "")).replace(i < parts.length - 1 ? /\/+$/ : /$^/, ""),
+    )
+    .join("/");

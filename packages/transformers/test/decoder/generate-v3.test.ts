@@ -1,0 +1,6 @@
+import * as transformers from "transformers-v3";
+import { describeStories } from "./describe-stories.ts";
+import { describeT5 } from "./describe-t5.ts";
+
+describeStories(transformers);
+describeT5(transformers);
