@@ -9,6 +9,8 @@ for (const name of ["SIGINT", "SIGTERM"]) {
     controller.abort();
   });
 }
+// Results alone go to stdout: what libraries log goes to stderr.
+console.log = console.info = console.debug = console.error;
 // A reader that closes the pipe early (`dgate … | head`) is no failure.
 process.stdout.on("error", (error) => process.exit(error.code === "EPIPE" ? 0 : 1));
 

@@ -15,6 +15,14 @@ export type { LearnOptions, LearnProgress, Objective, Target } from "./learn/lea
 export type { LearnReport, Quality, Stage } from "./learn/learn-report.ts";
 export { openHeadGates, type HeadGatesOptions } from "./open-head-gates.ts";
 export type { PrunedFile, PrunedTransformer } from "./prune/pruned-transformer.ts";
-export type { SavedFile, SaveOptions, SaveProgress, SaveReport } from "./save/save-options.ts";
+export type {
+  ModelFilesOptions,
+  SaveCheck,
+  SavedFile,
+  SavedFusion,
+  SaveOptions,
+  SaveProgress,
+  SaveReport,
+} from "./save/save-options.ts";
 export { type Dtype, dtypeSuffixes } from "./source/dtype.ts";
 export { type FilesOptions, isModelId } from "./source/model-files.ts";

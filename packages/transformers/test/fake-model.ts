@@ -9,18 +9,27 @@ const tensor = (values: readonly number[]): LibraryTensor => ({
   data: BigInt64Array.from(values, BigInt),
 });
 
+const words = (part: string): number[] =>
+  part
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((word) => 10 + word.length);
+
 /**
  * Stands in for a tokenizer where the test is about what happens around it: 1 for [CLS], 2 for [SEP], 10 plus its length for a word; pairs
  * are segments 0 and 1. Cuts as the library's do, the end marker kept.
  */
 export const wordTokenizer = (limits: { readonly model_max_length?: number } = {}): LibraryTokenizer =>
   Object.assign(
-    ([text]: readonly string[], { text_pair: pair, truncation, max_length: longest }: Parameters<LibraryTokenizer>[1] & {} = {}): Encoding => {
-      const words = (part: string): number[] => part.split(/\s+/).filter(Boolean).map((word) => 10 + word.length);
+    (
+      [text]: readonly string[],
+      { text_pair: pair, truncation, max_length: longest }: Parameters<LibraryTokenizer>[1] & {} = {},
+    ): Encoding => {
       const first = [1, ...words(text!), 2];
       const second = pair ? [...words(pair[0]!), 2] : [];
       let ids = [...first, ...second];
-      if (truncation && longest !== undefined && ids.length > longest) ids = [...ids.slice(0, longest - 1), 2];
+      if (truncation && longest !== undefined && ids.length > longest)
+        ids = [...ids.slice(0, longest - 1), 2];
       return {
         input_ids: tensor(ids),
         attention_mask: tensor(ids.map(() => 1)),
@@ -35,8 +44,19 @@ export function fakeModel(
   parts: Partial<Pick<LibraryPipeline, "tokenizer" | "processor">>,
   config: Readonly<Record<string, unknown>> = {},
 ): OpenedModel {
-  const pipeline = Object.assign(() => Promise.reject(new Error("not called")), { task: "text-classification", model: { config: {} }, ...parts });
-  const files = { name: "fake", subfolder: "", read: async () => undefined, has: async () => false, places: () => [], list: async () => [] };
+  const pipeline = Object.assign(() => Promise.reject(new Error("not called")), {
+    task: "text-classification",
+    model: { config: {} },
+    ...parts,
+  });
+  const files = {
+    name: "fake",
+    subfolder: "",
+    read: async () => undefined,
+    has: async () => false,
+    places: () => [],
+    list: async () => [],
+  };
   return { files, config, kind: kinds.classes, dtype: "fp32", pipeline, parts: [], loadMs: 0 };
 }
 

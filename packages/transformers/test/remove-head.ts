@@ -20,7 +20,8 @@ const nodeOf = (graph: Graph, name: string): Node => {
   return found;
 };
 
-const constantOf = (graph: Graph, node: Node) => node.inputs.find((input) => input && graph.value(input.name)?.data)!;
+const constantOf = (graph: Graph, node: Node) =>
+  node.inputs.find((input) => input && graph.value(input.name)?.data)!;
 
 /** A model some of whose weights are inputs, and what is fed to them for each head. */
 export interface HeadVariants {
@@ -29,7 +30,10 @@ export interface HeadVariants {
 }
 
 /** A session for all heads of a layer takes the weights that differ as inputs. */
-function openWeights(graph: Graph, edits: readonly { readonly node: string; readonly edit: (weight: Tensor, head: number) => Tensor }[]): HeadVariants {
+function openWeights(
+  graph: Graph,
+  edits: readonly { readonly node: string; readonly edit: (weight: Tensor, head: number) => Tensor }[],
+): HeadVariants {
   const opened = edits.map(({ node, edit }) => {
     const value = constantOf(graph, nodeOf(graph, node));
     const data = value.data!;
@@ -39,7 +43,10 @@ function openWeights(graph: Graph, edits: readonly { readonly node: string; read
     value.data = undefined;
     return { name: value.name, data, edit };
   });
-  return { graph, weights: (head) => Object.fromEntries(opened.map(({ name, data, edit }) => [name, edit(data, head)])) };
+  return {
+    graph,
+    weights: (head) => Object.fromEntries(opened.map(({ name, data, edit }) => [name, edit(data, head)])),
+  };
 }
 
 /** The model with the rows of the output projection that read a head at zero. */

@@ -1,4 +1,4 @@
-import { type Graph, readNumbers, sliceTensor, type Tensor, tensorOf } from "@dgate/onnx";
+import { type Graph, readNumbers, type Tensor, tensorOf } from "@dgate/onnx";
 import { feedsOf, type TransformerModel } from "../../onnx/test/models/transformer-model.ts";
 import type { EncodedExample } from "../src/data/encode.ts";
 import type { TaskKind } from "../src/source/task.ts";
@@ -31,7 +31,9 @@ export function smallExamples(
     });
     const feeds = feedsOf(model, index + 1, Object.fromEntries(dims));
     const tokens = Object.entries(feeds).filter(([, { dtype }]) => dtype === "int64" || dtype === "int32");
-    const features = Object.entries(feeds).filter(([, { dtype }]) => dtype === "float32").filter(([name]) => !/^past/.test(name));
+    const features = Object.entries(feeds)
+      .filter(([, { dtype }]) => dtype === "float32")
+      .filter(([name]) => !name.startsWith("past"));
     return {
       index,
       tokens: Object.fromEntries(
@@ -63,18 +65,20 @@ export function withNumbers(
   return copy;
 }
 
-/** A constant without some indices of an axis. */
+/** A constant without some indices of an axis, of a matrix or vector. */
 export function withoutIndices(tensor: Tensor, axis: number, first: number, count: number): Tensor {
-  const front = sliceTensor(tensor, axis, 0, first);
-  const back = sliceTensor(tensor, axis, first + count, tensor.shape[axis]!);
-  const numbersOf = (part: Tensor): number[] => Array.from(readNumbers(part), Number);
-  if (axis === 0)
-    return tensorOf(
-      tensor.dtype,
-      [tensor.shape[0]! - count, ...tensor.shape.slice(1)],
-      [...numbersOf(front), ...numbersOf(back)],
-    );
-  const [rows, columns] = [tensor.shape[0]!, tensor.shape[1]!];
-  const numbers = numbersOf(tensor).filter((_, i) => i % columns < first || i % columns >= first + count);
-  return tensorOf(tensor.dtype, [rows, columns - count], numbers);
+  const { dtype, shape } = tensor;
+  const inner = axis === 0 ? (shape[1] ?? 1) : 1;
+  const numbers = Array.from(readNumbers(tensor), Number).filter((_, i) => {
+    const at = Math.floor(i / inner) % shape[axis]!;
+    return at < first || at >= first + count;
+  });
+  const left = shape.map((size, at) => (at === axis ? size - count : size));
+  return tensorOf(dtype, left, numbers);
 }
+
+/** Largest |score / expected − 1|; NaN if their numbers differ. */
+export const relativeGap = (scores: ArrayLike<number>, expected: ArrayLike<number>): number =>
+  scores.length === expected.length
+    ? Math.max(...Array.from(expected, (value, i) => Math.abs(scores[i]! / value - 1)))
+    : Number.NaN;

@@ -26,6 +26,9 @@ export async function vitFolder(data: string = dataFolder()!): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "dgate-vit-"));
   const graph = readModel(await readFile(join(data, "models/vit-cifar10-pgd-2-3-16/model.onnx")));
   graph.rename(graph.inputs.find(({ name }) => name === "input")!, "pixel_values");
+  // As in the exports of the hub, whose files do not say the one size that they take.
+  const pixels = graph.value("pixel_values")!;
+  pixels.type = { dtype: "float32", shape: ["batch_size", "num_channels", "height", "width"] };
   graph.rename(graph.outputs.find(({ name }) => name === "output")!, "logits");
   const names = (await readFile(join(data, "cifar10/batches.meta.txt"), "utf8"))
     .split(/\s+/)

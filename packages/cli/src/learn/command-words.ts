@@ -18,6 +18,7 @@ const words: readonly (readonly [RegExp, string])[] = [
   [/task "([\w-]*)" is not known/, "--task $1 is not known"],
   [/objective "([\w-]+)" is/, "--objective $1 is"],
   [/target \{ heads \}/, "--target heads"],
+  [/^steps is/, "--steps is"],
   [/heldOut is/, "--held-out is"],
   [/give \{ text, label \}, or leave the objective out/, "give it one, or leave --objective out"],
   [/give texts, pairs of texts, or \{ text, label \}/, "give texts to learn from"],

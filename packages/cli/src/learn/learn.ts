@@ -1,5 +1,5 @@
 import { DgateError } from "@dgate/core";
-import { type HeadGates, openHeadGates, type PrunedTransformer } from "@dgate/transformers";
+import { type HeadGates, openHeadGates, type PrunedTransformer, type SiteGroup } from "@dgate/transformers";
 import { type Context, stopIfAborted } from "../io/context.ts";
 import { claimFolder } from "./claim-folder.ts";
 import { inCommandWords } from "./command-words.ts";
@@ -53,6 +53,12 @@ async function learnFrom(request: LearnRequest, data: Data, context: Context): P
   }
 }
 
+const nouns: Readonly<Record<SiteGroup, string>> = {
+  heads: "heads",
+  ffn: "neurons",
+  layers: "residual branches",
+};
+
 async function open(request: LearnRequest, context: Context): Promise<HeadGates> {
   const { model, depth, sites, dtype, task, threads } = request;
   const transformers = await userTransformers();
@@ -66,7 +72,8 @@ async function open(request: LearnRequest, context: Context): Promise<HeadGates>
   });
   const counts = sites.map((site) => {
     const blocks = gates.blocks.filter(({ group }) => group === site);
-    return `${blocks.reduce((sum, { groups }) => sum + groups, 0)} ${site} in ${blocks.length} places`;
+    const count = blocks.reduce((sum, { groups }) => sum + groups, 0);
+    return `${count} ${nouns[site]}${site === "layers" ? "" : ` in ${blocks.length} layers`}`;
   });
   context.progress.line(`${model}: gates for ${counts.join(", ")}`);
   return gates;

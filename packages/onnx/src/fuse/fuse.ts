@@ -1,5 +1,5 @@
 import { DgateError } from "@dgate/core";
-import type { Graph } from "../graph/graph.ts";
+import type { Dim, Graph } from "../graph/graph.ts";
 import { inferShapes } from "../infer/infer-shapes.ts";
 import { removeDeadCode } from "../prune/dead-code.ts";
 import { editSubgraphs, graphsWithin } from "../training-form/subgraphs.ts";
@@ -79,9 +79,11 @@ function fuseGraph(
   graph: Graph,
   settings: FuseSettings,
   report: { readonly fused: FusedPlace[]; readonly skipped: SkippedPlace[] },
+  outer: ReadonlyMap<string, readonly Dim[]> = new Map(),
 ): number {
-  const inference = inferShapes(graph);
-  const inside = editSubgraphs(graph, inference, (inner) => fuseGraph(inner, settings, report));
+  const inference = inferShapes(graph, { outer });
+  const known = new Map([...inference.contents].map(([{ name }, content]) => [name, content]));
+  const inside = editSubgraphs(graph, inference, (inner) => fuseGraph(inner, settings, report, known));
   const context = new FuseContext(graph, inference, settings, report);
   const edits =
     (settings.attention === false ? 0 : fuseAttention(context)) +

@@ -15,6 +15,8 @@ const rules = { ...shapeRules, ...fusedShapeRules };
 export interface InferOptions {
   /** Sizes for symbolic dimensions of the graph inputs, by name: `{ batch: 1 }`. */
   readonly dims?: Readonly<Record<string, number>>;
+  /** Of a subgraph: elements of small constants that it takes from the graph around it, by name. */
+  readonly outer?: ReadonlyMap<string, readonly Dim[]>;
 }
 
 /**
@@ -24,7 +26,7 @@ export interface InferOptions {
  * @returns the type of each value about which something is known, and the known elements of small integer values
  * @throws DgateError `FORMAT` for a cyclic graph
  */
-export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): GrowingInference {
+export function inferShapes(graph: Graph, { dims = {}, outer }: InferOptions = {}): GrowingInference {
   const types = new Map<Value, ValueType>();
   const contents = new Map<Value, readonly Dim[]>();
   const size = (dim: Dim): Dim => {
@@ -41,6 +43,10 @@ export function inferShapes(graph: Graph, { dims = {} }: InferOptions = {}): Gro
   for (const value of graph.values) {
     if (value.data) inferConstant(value, { types, contents });
     else if (value.type && !graph.producer(value)) types.set(value, named(value.name, bind(value.type)));
+  }
+  for (const value of outer ? graph.outer : []) {
+    const content = outer?.get(value.name);
+    if (content) contents.set(value, content);
   }
   for (const node of graph.sorted()) inferNode(graph, node, { types, contents }, bind);
   return { types, contents };

@@ -127,6 +127,15 @@ function takeOver(graph: Graph, before: Node, after: Node): void {
   });
 }
 
+/** Of a flat graph: what the names of all nodes of a node's branch begin with, the innermost; empty outside of branches. */
+export function branchPrefixes(graph: Graph): (node: Node) => string {
+  const prefixes = graph
+    .nodes("Merge", mergeDomain)
+    .flatMap((merge) => branches.map((branch) => stringAttribute(merge, `${branch}_prefix`, "")))
+    .sort((a, b) => b.length - a.length);
+  return ({ name }) => prefixes.find((prefix) => name.startsWith(prefix)) ?? "";
+}
+
 /** Puts the branches of a flat graph back into their Ifs. Returns the number of Ifs. */
 export function restoreBranches(graph: Graph): number {
   // A branch within a branch was flattened later.

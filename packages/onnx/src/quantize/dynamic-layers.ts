@@ -4,7 +4,7 @@ import type { Value } from "../graph/graph.ts";
 import { elementCount } from "../io/element-types.ts";
 import { affineCodes, type AffineCodes, codeFormat, type CodeFormat, type Runs } from "./affine-codes.ts";
 import type { FloatLayer } from "./float-layers.ts";
-import { LayerWriter, nameOf, weightNumbers } from "./layer-writer.ts";
+import { type LayerWriter, nameOf, weightNumbers } from "./layer-writer.ts";
 import { transposeInto } from "./transpose-matrix.ts";
 
 /** How weights become codes. */
@@ -97,7 +97,7 @@ export class DynamicWriter {
 
   /** A weight as `[inputs, outputs]`. */
   #matrix(layer: FloatLayer): Quantized {
-    const { weight, tensor, outputsFirst, factor } = layer;
+    const { weight, outputsFirst, factor } = layer;
     const key = [weight.name, outputsFirst, factor].join("|");
     const known = this.#weights.get(key);
     if (known) return known;

@@ -10,6 +10,7 @@ import { int } from "../graph/attribute.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { DataType } from "../graph/tensor.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
+import { numbersOf } from "../runtime/run-tensor.ts";
 import { isQuantized } from "../quantization/is-quantized.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { randomInputs } from "../verify/random-inputs.ts";
@@ -280,21 +281,29 @@ describe("what is refused", () => {
     const graph = net.output(net.op("Add", [codes, codes], {}, "sum"));
     expect(() => dequantizeModel(graph)).toThrow(/Add "sum" .*reads quantized values/);
   });
+});
 
-  test("a quantized subgraph", () => {
-    const net = new QuantizedBuilder(2, 13);
+test("the branches of an If become float, each in its place", async () => {
+  const net = new QuantizedBuilder(2, 13);
+  const branch = (factor: number) => {
     const inner = new QuantizedBuilder(2, 13);
     const x = inner.graph.addOuter("x", { dtype: "float32", shape: ["batch", 4] });
-    const branch = inner.output(inner.through(x, inner.ends("y", 0.05, 120)));
-    net.input("x", ["batch", 4]);
-    const flag = net.graph.addInput("flag", { dtype: "bool", shape: [] });
-    const attributes = {
-      then_branch: { kind: "graph", value: branch },
-      else_branch: { kind: "graph", value: branch.clone() },
-    } as const;
-    const graph = net.output(net.op("If", [flag], attributes, "choice"));
-    expect(() => dequantizeModel(graph)).toThrow(/If "choice" .*subgraph is quantized/);
-  });
+    const scaled = inner.op("Mul", [x, inner.constant("factor", "float32", [], [factor])], {}, "scaled");
+    return { kind: "graph", value: inner.output(inner.through(scaled, inner.ends("y", 0.05, 120))) } as const;
+  };
+  net.input("x", ["batch", 4]);
+  const flag = net.graph.addInput("flag", { dtype: "bool", shape: [] });
+  const attributes = { then_branch: branch(2), else_branch: branch(3) };
+  const real = dequantizeModel(net.output(net.op("If", [flag], attributes, "choice")));
+  expect(isQuantized(real)).toBe(false);
+  for (const [taken, factor] of [
+    [1, 2],
+    [0, 3],
+  ] as const) {
+    const feeds = { flag: tensorOf("bool", [], [taken]), x: tensorOf("float32", [1, 4], [0.25, -0.5, 1, 2]) };
+    const [y] = Object.values(await runOnce(real, feeds));
+    expect([...numbersOf(y!)]).toEqual([0.25, -0.5, 1, 2].map((value) => value * factor));
+  }
 });
 
 test("codes that the model is given or gives stay codes", async () => {

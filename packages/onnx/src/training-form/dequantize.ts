@@ -9,6 +9,7 @@ import {
   quantizedForm,
   type QuantizedOperand,
 } from "../ops/quantized-forms.ts";
+import { branchPrefixes, flattenBranches, restoreBranches } from "../normal-form/branches.ts";
 import { applyTo } from "../ops/rule-of.ts";
 import { removeDeadCode } from "../prune/dead-code.ts";
 import { operandQuantization, readerQuantization } from "../quantization/quantization-of.ts";
@@ -30,9 +31,15 @@ import { subgraphsOf } from "./subgraphs.ts";
 export function dequantizeModel(graph: Graph): Graph {
   const copy = graph.clone();
   if (!hasCodes(copy)) return copy;
+  // The branches of a merged decoder share their weights: laid out they are one graph.
+  const branches = copy.nodes().some(hasQuantizedGraph) ? flattenBranches(copy) : 0;
   turnedWeights(copy);
+  const prefixOf = branchPrefixes(copy);
   const reals = new RealValues(copy);
-  for (const node of copy.sorted()) applyTo(node, () => dequantizeNode(reals, node));
+  for (const node of copy.sorted()) {
+    reals.prefix = prefixOf(node);
+    applyTo(node, () => dequantizeNode(reals, node));
+  }
   removeDeadCode(copy);
   copy.sortNodes();
   reals.takeNames();
@@ -40,6 +47,7 @@ export function dequantizeModel(graph: Graph): Graph {
     if (isQuantizing(node) && !isQuantizeLinear(node) && !isDequantizeLinear(node))
       refuse(node, "its codes are used where their meaning is not known");
   }
+  if (branches > 0) restoreBranches(copy);
   return copy;
 }
 

@@ -41,10 +41,19 @@ export class PatternReader {
     const source = value && this.source(value);
     const attribute = source && this.graph.producer(source)?.attributes.get("value");
     const data = attribute?.kind === "tensor" ? attribute.value : source && fixedData(this.graph, source);
+    if (source && !data) return this.#inferredScalar(source);
     // More axes could give the result more axes than the data have.
     if (!data || data.dtype === "string" || data.shape.length > 1 || (data.shape[0] ?? 1) !== 1)
       return undefined;
     return readNumbers(data)[0];
+  }
+
+  /** Of a constant around a subgraph only what inference knows is there. */
+  #inferredScalar(value: Value): number | undefined {
+    const { types, contents } = this.inference;
+    const content = this.graph.producer(value) ? undefined : contents.get(value);
+    const rank = types.get(value)?.shape?.length ?? 2;
+    return content?.length === 1 && rank < 2 && typeof content[0] === "number" ? content[0] : undefined;
   }
 
   /** Both orders of the inputs of a commutative operator. */

@@ -70,7 +70,12 @@ function ones({ graph }: PatternReader, { name }: Value, width: number): Value {
 }
 
 /** The only use of a value, if it is this operator with a vector of the normalised width. */
-export function following(pattern: PatternReader, value: Value, op: string, width: number) {
+export function following(
+  pattern: PatternReader,
+  value: Value,
+  op: string,
+  width: number,
+): { readonly value: Value; readonly operand: Value } | undefined {
   const node = pattern.user(value);
   const output = node?.outputs[0];
   if (node?.op !== op || node.domain !== "" || !output) return undefined;

@@ -24,6 +24,8 @@ interface Made extends Meaning {
 /** The float values that a quantized graph's codes stand for, while it becomes a float graph. */
 export class RealValues {
   readonly graph: Graph;
+  /** What names of nodes beside the present one begin with: that of its branch, where branches lie in the graph. */
+  prefix = "";
   readonly #reals = new Map<Value, Real>();
   readonly #constants = new Map<Value, Made[]>();
   readonly #fresh = new Set<Value>();
@@ -69,7 +71,8 @@ export class RealValues {
     inputs: readonly (Value | undefined)[],
     attributes: NonNullable<NodeInit["attributes"]> = {},
   ): Value {
-    return this.#add({ op, inputs, attributes });
+    // A number is no name: see `restoreBranches`.
+    return this.#add({ op, inputs, attributes, name: this.prefix === "" ? "" : `${this.prefix}#0` });
   }
 
   #add(init: NodeInit): Value {

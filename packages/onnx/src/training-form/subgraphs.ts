@@ -34,7 +34,8 @@ export function editSubgraphs(
     for (const [name, inner] of subgraphsOf(node)) {
       for (const value of inner.outer) {
         const source = graph.value(value.name);
-        value.type ??= source && types.get(source);
+        // What a pruned model's subgraph says of a weight outside may be what it was before.
+        value.type = (source && types.get(source)) ?? value.type;
       }
       const changed = edit(inner);
       // What the subgraph takes from here may have changed with it.

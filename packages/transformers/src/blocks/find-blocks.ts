@@ -94,7 +94,11 @@ function headBlock(
   const site = sites.find((each) => each.kind === "heads" && each.node === name);
   const grouped = kvHeads !== heads ? `, ${kvHeads} key–value heads` : "";
   const detail = `${heads} heads of ${headDim || "?"}${grouped}, ${form}`;
-  const reason = prunable !== true ? prunable : (site?.prunable ?? "no weight of its own holds its heads: it shares them with a layer before it, whose gates are for both");
+  const reason =
+    prunable !== true
+      ? prunable
+      : (site?.prunable ??
+        "no weight of its own holds its heads: it shares them with a layer before it, whose gates are for both");
   const finding: BlockFinding = { file, name, group: "heads", gated: reason, detail };
   if (!site || reason !== true) return [{ block: undefined, finding }];
   const cached = graph.inputs.some(

@@ -1,7 +1,15 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { dataFolder } from "@dgate/testing";
-import { type Feed, type Graph, numbersOf, openRunner, readModel, type Runner, sliceTensor } from "@dgate/onnx";
+import {
+  type Feed,
+  type Graph,
+  numbersOf,
+  openRunner,
+  readModel,
+  type Runner,
+  sliceTensor,
+} from "@dgate/onnx";
 import { describe, expect, test } from "vitest";
 import { type HandLayer, withoutHead, withZeroRows } from "../../test/remove-head.ts";
 import { liveGraph } from "../gates/live-graph.ts";
@@ -21,7 +29,8 @@ const ids = (shape: readonly number[], data: readonly number[]): Feed => ({
   shape,
   data: BigInt64Array.from(data, BigInt),
 });
-const range = (length: number, at: (i: number) => number): number[] => Array.from({ length }, (_, i) => at(i));
+const range = (length: number, at: (i: number) => number): number[] =>
+  Array.from({ length }, (_, i) => at(i));
 
 const bertMini: RealModel = {
   file: "models/bert-mini-sst2/onnx/model.onnx",
@@ -33,12 +42,20 @@ const bertMini: RealModel = {
       return { weight: `self/${part}/MatMul`, bias: `self/${part}/Add`, size: 32 };
     }),
     output: { weight: "output/dense/MatMul", size: 32 },
-    sizes: { "self/Concat": [2, 7], "self/Concat_1": [2, 7], "self/Concat_2": [2, 7], "self/Concat_3": [2, 224] },
+    sizes: {
+      "self/Concat": [2, 7],
+      "self/Concat_1": [2, 7],
+      "self/Concat_2": [2, 7],
+      "self/Concat_3": [2, 224],
+    },
   })),
   feeds: () => ({
     input_ids: ids([2, 6], [101, 2023, 3185, 2003, 2307, 102, 101, 6659, 102, 0, 0, 0]),
     attention_mask: ids([2, 6], [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]),
-    token_type_ids: ids([2, 6], range(12, () => 0)),
+    token_type_ids: ids(
+      [2, 6],
+      range(12, () => 0),
+    ),
   }),
 };
 
@@ -64,7 +81,12 @@ const stories: RealModel = {
       "repeat_v/Concat_1": [1, 6],
       Concat_o: [2, 48],
     },
-    caches: [`past_key_values.${l}.key`, `past_key_values.${l}.value`, `present.${l}.key`, `present.${l}.value`],
+    caches: [
+      `past_key_values.${l}.key`,
+      `past_key_values.${l}.value`,
+      `present.${l}.key`,
+      `present.${l}.value`,
+    ],
   })),
   feeds: (cacheHeads) => ({
     input_ids: ids([1, 5], [1, 403, 407, 261, 378]),
@@ -87,7 +109,11 @@ const vit: RealModel = {
   layers: [0, 1].map((l) => ({
     scope: `/1/1.${l}/1.${l}.0/fn/fn.1/`,
     heads: 3,
-    projections: ["query", "key", "value"].map((part) => ({ weight: `${part}/MatMul`, bias: `${part}/Add`, size: 16 })),
+    projections: ["query", "key", "value"].map((part) => ({
+      weight: `${part}/MatMul`,
+      bias: `${part}/Add`,
+      size: 16,
+    })),
     output: { weight: "out/MatMul", size: 16 },
     sizes: { Concat: [2, 2], Concat_1: [2, 2], Concat_2: [2, 2], Concat_3: [2, 32] },
   })),
@@ -111,11 +137,16 @@ describe.each([bertMini, stories, vit])("$file", (model) => {
       const live = liveGraph(graph, [block]);
       const layer = model.layers[l]!;
       const [zero, cut] = [withZeroRows(graph, layer), withoutHead(graph, layer)];
-      const [gated, zeroed, removed] = [await openRunner(live.graph), await openRunner(zero.graph), await openRunner(cut.graph)];
+      const [gated, zeroed, removed] = [
+        await openRunner(live.graph),
+        await openRunner(zero.graph),
+        await openRunner(cut.graph),
+      ];
       const outputOf = async (runner: Runner, feeds: Record<string, Feed>): Promise<number[]> =>
         Array.from(numbersOf((await runner.run(feeds))[model.output]!), Number);
       const feeds = model === vit ? imageFeeds(graph) : model.feeds(() => layer.heads);
-      const fewer = model === vit ? feeds : model.feeds((each) => (each === l ? layer.heads - 1 : layer.heads));
+      const fewer =
+        model === vit ? feeds : model.feeds((each) => (each === l ? layer.heads - 1 : layer.heads));
       const whole = await outputOf(gated, feeds);
       for (let head = 0; head < layer.heads; head++) {
         const gate = { data: range(layer.heads, (h) => (h === head ? 0 : 1)), shape: [layer.heads] };
@@ -136,7 +167,8 @@ function withSmallTable(graph: Graph): Graph {
   const rows = 7000;
   for (const value of graph.initializers) {
     const { data } = value;
-    if (data!.shape.length === 2 && data!.shape[0]! > rows) graph.setData(value, sliceTensor(data!, 0, 0, rows));
+    if (data!.shape.length === 2 && data!.shape[0]! > rows)
+      graph.setData(value, sliceTensor(data!, 0, 0, rows));
   }
   return graph;
 }
@@ -146,5 +178,11 @@ function imageFeeds(graph: Graph): Record<string, Feed> {
   const [input] = graph.requiredInputs;
   const shape = input!.type!.shape!.map((dim) => (typeof dim === "number" ? dim : 2));
   const count = shape.reduce((a, b) => a * b, 1);
-  return { [input!.name]: { dtype: "float32", shape, data: Float32Array.from({ length: count }, (_, i) => Math.sin(i / 7) + Math.cos(i / 31)) } };
+  return {
+    [input!.name]: {
+      dtype: "float32",
+      shape,
+      data: Float32Array.from({ length: count }, (_, i) => Math.sin(i / 7) + Math.cos(i / 31)),
+    },
+  };
 }

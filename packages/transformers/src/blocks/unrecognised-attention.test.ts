@@ -9,7 +9,14 @@ function oddAttention(): Graph {
   const x = graph.addInput("x", { dtype: "float32", shape: ["batch", "tokens", 8] });
   const op = (name: string, inputs: readonly Value[], attributes = {}): Value =>
     graph.addNode({ op: name, name: `odd/${name}`, inputs, attributes }).outputs[0]!;
-  const w = graph.addInitializer("w", tensorOf("float32", [8, 8], Array.from({ length: 64 }, (_, i) => Math.sin(i))));
+  const w = graph.addInitializer(
+    "w",
+    tensorOf(
+      "float32",
+      [8, 8],
+      Array.from({ length: 64 }, (_, i) => Math.sin(i)),
+    ),
+  );
   const scores = op("Tanh", [op("Relu", [op("MatMul", [x, w])])]);
   const weights = op("Softmax", [scores], { axis: int(-1) });
   const context = op("MatMul", [op("Transpose", [weights], { perm: ints([0, 2, 1]) }), x]);
@@ -35,7 +42,9 @@ test("the Softmax of a classifier is no attention", () => {
   const x = graph.addInput("x", { dtype: "float32", shape: ["batch", 8] });
   const w = graph.addInitializer("w", tensorOf("float32", [8, 3], new Float32Array(24).fill(1)));
   const logits = graph.addNode({ op: "MatMul", inputs: [x, w] }).outputs[0]!;
-  graph.addOutput(graph.addNode({ op: "Softmax", inputs: [logits], attributes: { axis: int(-1) } }).outputs[0]!);
+  graph.addOutput(
+    graph.addNode({ op: "Softmax", inputs: [logits], attributes: { axis: int(-1) } }).outputs[0]!,
+  );
   expect(unrecognisedAttention(graph, [])).toEqual([]);
 });
 

@@ -63,7 +63,7 @@ export async function encodeExamples(
       found.push({
         index,
         tokens: {},
-        features: await imageFeatures(model.pipeline, parts.image, index),
+        features: await imageFeatures(model, parts.image, index),
         label,
       });
       continue;
@@ -174,7 +174,7 @@ const rowOf = (encoding: Encoding, name: string): number[] =>
   Array.from((encoding[name]?.data ?? []) as ArrayLike<number | bigint>, Number); // token ids are int64
 
 async function imageFeatures(
-  { processor, task }: LibraryPipeline,
+  { pipeline: { processor, task }, readImage }: OpenedModel,
   image: unknown,
   index: number,
 ): Promise<EncodedExample["features"]> {
@@ -184,13 +184,16 @@ async function imageFeatures(
       `learn: example ${index} is an image, but the pipeline "${task}" has no processor; give texts.`,
     );
   }
-  const encoding = await processor(image).catch((cause: unknown) => {
-    throw new DgateError(
-      "DATA",
-      `learn: example ${index}: the processor cannot read the image (${String(cause)}).`,
-      { cause },
-    );
-  });
+  const named = typeof image === "string" || image instanceof URL;
+  const encoding = await (async () => processor(named && readImage ? await readImage(image) : image))().catch(
+    (cause: unknown) => {
+      throw new DgateError(
+        "DATA",
+        `learn: example ${index}: the image${named ? ` ${String(image)}` : ""} cannot be read (${String(cause)}).`,
+        { cause },
+      );
+    },
+  );
   return Object.fromEntries(
     Object.entries(encoding).flatMap(([name, tensor]) =>
       tensor.data instanceof Float32Array ? [[name, { data: tensor.data, shape: tensor.dims.slice(1) }]] : [],

@@ -31,7 +31,7 @@ type Feed = Batch[string];
 function feedOf(input: Value, examples: readonly EncodedExample[], length: number, padId: number): Feed {
   const { name } = input;
   const features = examples.map((example) => example.features[name]);
-  if (features.every((feature) => feature !== undefined)) return stacked(features);
+  if (features.every((feature) => feature !== undefined)) return stacked(input, features, examples);
   if (name === "use_cache_branch") return { dtype: "bool", shape: [1], data: [0] };
   if (/^past_key_values\.|^past(_|\.)/.test(name)) return emptyCache(input, examples.length);
   if (name === "position_ids") return integers(input, examples, length, 1, (example) => positions(example));
@@ -71,13 +71,27 @@ function integers(
 }
 
 function stacked(
-  features: readonly { readonly data: Float32Array; readonly shape: readonly number[] }[],
+  { name, type }: Value,
+  features: readonly EncodedExample["features"][string][],
+  examples: readonly EncodedExample[],
 ): Feed {
   const { shape, data } = features[0]!;
+  const other = features.findIndex((feature) => feature.shape.join() !== shape.join());
+  if (other > 0) {
+    throw new DgateError(
+      "SHAPE",
+      `learn: "${name}" of example ${examples[other]!.index} is [${features[other]!.shape.join(", ")}], that of example ${examples[0]!.index} [${shape.join(", ")}]; ` +
+        "images of one batch must have one size: give { batchSize: 1 }.",
+    );
+  }
   const all = new Float32Array(features.length * data.length);
   features.forEach((feature, row) => all.set(feature.data, row * data.length));
-  return { dtype: "float32", shape: [features.length, ...shape], data: all };
+  return floats(type?.dtype, [features.length, ...shape], all);
 }
+
+/** Half precision is left to the runner: the same feeds then fit the model and its training form, which is float32. */
+const floats = (dtype: string | undefined, shape: readonly number[], data: Float32Array): Feed =>
+  dtype === "float16" ? { shape, data: Array.from(data) } : { dtype: "float32", shape, data };
 
 /** A cache without any position. Of its open axes the one named after the batch is that, else the first unless it is named after positions; the others are positions. */
 function emptyCache({ name: cache, type }: Value, batch: number): Feed {
@@ -92,7 +106,7 @@ function emptyCache({ name: cache, type }: Value, batch: number): Feed {
       `learn: the shape of the cache "${cache}" is not known; declare it in the model.`,
     );
   }
-  return { dtype: "float32", shape, data: new Float32Array(0) };
+  return floats(type?.dtype, shape, new Float32Array(0));
 }
 
 /**
@@ -137,12 +151,7 @@ export function shuffled<T>(items: readonly T[], random: () => number): T[] {
  */
 export function checkVocabulary(graph: Graph, examples: readonly EncodedExample[]): void {
   const ids = graph.value("input_ids");
-  const rows =
-    ids &&
-    graph.uses(ids).flatMap(({ node }) => {
-      const table = node?.op === "Gather" ? node.inputs[0]?.data?.shape[0] : undefined;
-      return table === undefined ? [] : [table];
-    })[0];
+  const rows = ids && tableRows(graph, ids);
   if (rows === undefined) return;
   for (const { index, tokens } of examples) {
     const bad = tokens["input_ids"]?.find((id) => id < 0 || id >= rows);
@@ -153,3 +162,28 @@ export function checkVocabulary(graph: Graph, examples: readonly EncodedExample[
     );
   }
 }
+
+/** Rows of the table that token ids pick from, perhaps behind a change of type or shape. */
+function tableRows(graph: Graph, ids: Value): number | undefined {
+  for (const { node, index } of graph.uses(ids)) {
+    if (!node) continue;
+    if (node.op === "Gather" && index === 1) {
+      const table = node.inputs[0]?.data;
+      if (table?.shape.length === 2) return table.shape[0];
+    } else if (moves.has(node.op) && index === 0) {
+      const found = tableRows(graph, node.outputs[0]!);
+      if (found !== undefined) return found;
+    }
+  }
+  return undefined;
+}
+
+/** What keeps token ids token ids. */
+const moves: ReadonlySet<string> = new Set([
+  "Cast",
+  "Identity",
+  "Reshape",
+  "Squeeze",
+  "Unsqueeze",
+  "Flatten",
+]);

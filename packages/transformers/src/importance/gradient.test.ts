@@ -12,6 +12,7 @@ import { feedsFor } from "../data/feeds.ts";
 import { liveGraph } from "../gates/live-graph.ts";
 import type { Objective } from "../learn/learn-options.ts";
 import { objectiveOf } from "../learn/objective.ts";
+import type { Scores } from "../prune/choose-groups.ts";
 import type { TaskKind } from "../source/task.ts";
 import { gradientScores } from "./gradient.ts";
 import { lossOf } from "./prediction-loss.ts";
@@ -88,22 +89,28 @@ async function differences(
   return found;
 }
 
-function expectClose(
-  scores: ReadonlyMap<string, Float64Array>,
-  expected: ReadonlyMap<string, Float64Array>,
-): void {
-  expect([...scores.keys()]).toEqual([...expected.keys()]);
+/** Largest difference of two sets of scores, as part of the largest score. */
+function largestGap(scores: Scores, expected: Scores): number {
   const largest = Math.max(...[...expected.values()].map((values) => Math.max(...values)));
-  expect(largest).toBeGreaterThan(1e-3);
-  for (const [name, values] of expected) {
-    values.forEach((value, group) => {
-      const score = scores.get(name)![group]!;
-      expect(Math.abs(score - value), `${name}.${group}: ${score}, ${value}`).toBeLessThan(
-        2e-3 * largest + 2e-4,
-      );
-    });
-  }
+  const gaps = [...expected].flatMap(([name, values]) =>
+    Array.from(
+      values,
+      (value, group) => Math.abs(value - (scores.get(name)?.[group] ?? Number.NaN)) / largest,
+    ),
+  );
+  return scores.size === expected.size && largest > 1e-3 ? Math.max(...gaps) : Number.NaN;
 }
+
+const own: LossOfLogits = ([row], _, [dense]) => crossEntropy(row!, dense!.indexOf(Math.max(...dense!)));
+
+const ownMean: LossOfLogits = (rows, _, dense) =>
+  rows.reduce((sum, row, t) => sum + crossEntropy(row, dense[t]!.indexOf(Math.max(...dense[t]!))), 0) /
+  rows.length;
+
+const nextTokenMean: LossOfLogits = (rows, { tokens }) => {
+  const ids = tokens["input_ids"]!;
+  return ids.slice(1).reduce((sum, id, t) => sum + crossEntropy(rows[t]!, id), 0) / (ids.length - 1);
+};
 
 describe("the score of a group is the mean size of the central difference of the loss along its gate", () => {
   test("labels: heads, neurons and branches of a classifier", async () => {
@@ -120,39 +127,37 @@ describe("the score of a group is the mean size of the central difference of the
       "layers",
       "layers",
     ]);
-    expectClose(
-      scores,
-      await differences(model.graph, examples, "logits", ([row], { label }) => crossEntropy(row!, label!)),
-    );
+    expect(
+      largestGap(
+        scores,
+        await differences(model.graph, examples, "logits", ([row], { label }) => crossEntropy(row!, label!)),
+      ),
+    ).toBeLessThan(5e-3);
   });
 
   test("distill: a classifier's own prediction is the label", async () => {
     const model = vit();
     const examples = smallExamples(model, 3);
     const scores = await scoresOf(model.graph, kinds.images, examples);
-    const own: LossOfLogits = ([row], _, [dense]) => crossEntropy(row!, dense!.indexOf(Math.max(...dense!)));
-    expectClose(scores, await differences(model.graph, examples, "logits", own));
+    expect(largestGap(scores, await differences(model.graph, examples, "logits", own))).toBeLessThan(5e-3);
   });
 
   test("next-token: grouped queries, gated feed-forward layers, a cache", async () => {
     const model = llama({ cache: "past" });
     const examples = smallExamples(model, 3);
     const scores = await scoresOf(model.graph, kinds.language, examples, "next-token");
-    const mean: LossOfLogits = (rows, { tokens }) => {
-      const ids = tokens["input_ids"]!;
-      return ids.slice(1).reduce((sum, id, t) => sum + crossEntropy(rows[t]!, id), 0) / (ids.length - 1);
-    };
-    expectClose(scores, await differences(model.graph, examples, "logits", mean));
+    expect(
+      largestGap(scores, await differences(model.graph, examples, "logits", nextTokenMean)),
+    ).toBeLessThan(5e-3);
   });
 
   test("distill of a language model: every position's own prediction", async () => {
     const model = llama();
     const examples = smallExamples(model, 2);
     const scores = await scoresOf(model.graph, kinds.language, examples);
-    const mean: LossOfLogits = (rows, _, dense) =>
-      rows.reduce((sum, row, t) => sum + crossEntropy(row, dense[t]!.indexOf(Math.max(...dense[t]!))), 0) /
-      rows.length;
-    expectClose(scores, await differences(model.graph, examples, "logits", mean));
+    expect(largestGap(scores, await differences(model.graph, examples, "logits", ownMean))).toBeLessThan(
+      5e-3,
+    );
   });
 
   test("distill of hidden states: one random direction for each example", async () => {
@@ -166,7 +171,9 @@ describe("the score of a group is the mean size of the central difference of the
     });
     const along: LossOfLogits = (rows, { index }) =>
       rows.flat().reduce((sum, y, i) => sum + y * directions[index]![i]!, 0);
-    expectClose(scores, await differences(model.graph, examples, "last_hidden_state", along));
+    expect(
+      largestGap(scores, await differences(model.graph, examples, "last_hidden_state", along)),
+    ).toBeLessThan(5e-3);
   });
 
   test("embedding: the normalised mean of the states", async () => {
@@ -179,7 +186,9 @@ describe("the score of a group is the mean size of the central difference of the
       const mean = rows[0]!.map((_, k) => rows.reduce((sum, row) => sum + row[k]!, 0));
       return mean.reduce((sum, x, k) => sum + x * directions[index]![k]!, 0) / Math.hypot(...mean);
     };
-    expectClose(scores, await differences(model.graph, examples, "last_hidden_state", along));
+    expect(
+      largestGap(scores, await differences(model.graph, examples, "last_hidden_state", along)),
+    ).toBeLessThan(5e-3);
   });
 });
 
@@ -202,7 +211,7 @@ test("texts without a next token are left out, and said where there is no other"
   });
 });
 
-test("a merged decoder is refused, with what to do instead", async () => {
+test("a graph with branches is refused, with what to do instead", async () => {
   const { graph } = llama({ cache: "merged" });
   const loss = lossOf(objectiveOf(graph, kinds.language, []), kinds.language);
   await expect(gradientScores(graph, [], [], { engine: {}, seed: 0, loss })).rejects.toMatchObject({

@@ -29,7 +29,7 @@ export interface GradientContext extends ScoringContext {
  * Michel, Levy, Neubig: Are Sixteen Heads Really Better than One? NeurIPS 2019, equation 2. ξ_h scales what the group gives (see
  * `readerSites`). The absolute value is of one example at a time, so examples are run one by one; nothing is padded.
  *
- * @throws DgateError `UNSUPPORTED` for merged decoders and operators without derivative, `DATA` if no example has the loss or a gradient is not
+ * @throws DgateError `UNSUPPORTED` for graphs with branches (see `firstStep`) and operators without derivative, `DATA` if no example has the loss or a gradient is not
  * finite, `NO_MATCH` if the loss does not depend on a block, `ABORTED`
  */
 export async function gradientScores(

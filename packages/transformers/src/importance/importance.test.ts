@@ -46,7 +46,13 @@ describe.skipIf(!existsSync(bertMini))("a sentiment classifier", () => {
       return -Math.log((own ?? found.find((each) => each.label === index[String(label)])!).score);
     };
     const step = 2e-2;
-    for (const [layer, head] of [[0, 0], [0, 4], [1, 2], [2, 7], [3, 3]] as const) {
+    for (const [layer, head] of [
+      [0, 0],
+      [0, 4],
+      [1, 2],
+      [2, 7],
+      [3, 3],
+    ] as const) {
       let mean = 0;
       for (const example of examples) {
         gates.set(layer, head, 1 + step);
@@ -66,8 +72,12 @@ describe.skipIf(!existsSync(bertMini))("a sentiment classifier", () => {
     for (const method of ["l2", "gradient", "wanda", "random"] as const) {
       const options = { seed: 4, examples: 12 };
       const scores = await importanceOf(gates, method, reviews(20), options);
-      expect([...scores.values()].map(({ length }) => length)).toEqual([8, 8, 8, 8, 1024, 1024, 1024, 1024, 1, 1, 1, 1, 1, 1, 1, 1]);
-      expect([...scores.values()].every((values) => values.every((score) => Number.isFinite(score) && score >= 0))).toBe(true);
+      expect([...scores.values()].map(({ length }) => length)).toEqual([
+        8, 8, 8, 8, 1024, 1024, 1024, 1024, 1, 1, 1, 1, 1, 1, 1, 1,
+      ]);
+      expect(
+        [...scores.values()].every((values) => values.every((score) => Number.isFinite(score) && score >= 0)),
+      ).toBe(true);
       expect(await importanceOf(gates, method, reviews(20), options)).toEqual(scores);
     }
   });
@@ -81,7 +91,10 @@ describe.skipIf(!existsSync(bertMini))("a sentiment classifier", () => {
   test("progress counts the examples that are used", async () => {
     const gates = await open(bertMini);
     const steps: number[] = [];
-    await importanceOf(gates, "gradient", reviews(9), { examples: 5, onProgress: ({ step }) => steps.push(step) });
+    await importanceOf(gates, "gradient", reviews(9), {
+      examples: 5,
+      onProgress: ({ step }) => steps.push(step),
+    });
     expect(steps).toEqual([1, 2, 3, 4, 5]);
   });
 
@@ -101,20 +114,34 @@ describe.skipIf(!existsSync(bertMini))("a sentiment classifier", () => {
     for (const options of [{ batchSize: 0 }, { examples: 1.5 }, { maxLength: -1 }, { seed: Number.NaN }])
       await expect(importanceOf(gates, "wanda", ["a"], options)).rejects.toMatchObject({ code: "OPTION" });
     await expect(importanceOf(gates, "wanda", [])).rejects.toMatchObject({ code: "DATA" });
-    await expect(importanceOf(gates, "gradient", ["no label"], { objective: "labels" })).rejects.toMatchObject({ code: "DATA" });
-    await expect(importanceOf(gates, "gradient", ["a text"], { objective: "next-token" })).rejects.toMatchObject({ code: "OPTION" });
+    await expect(
+      importanceOf(gates, "gradient", ["no label"], { objective: "labels" }),
+    ).rejects.toMatchObject({ code: "DATA" });
+    await expect(
+      importanceOf(gates, "gradient", ["a text"], { objective: "next-token" }),
+    ).rejects.toMatchObject({ code: "OPTION" });
   });
 });
 
 describe.skipIf(!existsSync(stories))("a decoder with grouped queries and a cache", () => {
   test("every method scores key–value heads, gated neurons and branches", async () => {
     const gates = await open(stories);
-    const texts = ["Once upon a time there was a little girl.", "Tom had a red ball. He liked to play.", "Hi"];
+    const texts = [
+      "Once upon a time there was a little girl.",
+      "Tom had a red ball. He liked to play.",
+      "Hi",
+    ];
     for (const method of ["l2", "gradient", "wanda", "random"] as const) {
       const scores = await importanceOf(gates, method, texts, { objective: "next-token" });
       const sizes = [...scores.values()].map(({ length }) => length);
-      expect(sizes).toEqual([...Array<number>(5).fill(4), ...Array<number>(5).fill(172), ...Array<number>(10).fill(1)]);
-      expect([...scores.values()].every((values) => values.every((score) => score >= 0 && Number.isFinite(score)))).toBe(true);
+      expect(sizes).toEqual([
+        ...Array<number>(5).fill(4),
+        ...Array<number>(5).fill(172),
+        ...Array<number>(10).fill(1),
+      ]);
+      expect(
+        [...scores.values()].every((values) => values.every((score) => score >= 0 && Number.isFinite(score))),
+      ).toBe(true);
     }
   });
 });

@@ -8,6 +8,7 @@ import type { HeadGates } from "../head-gates.ts";
 import type { Objective } from "../learn/learn-options.ts";
 import { objectiveOf } from "../learn/objective.ts";
 import type { Scores } from "../prune/choose-groups.ts";
+import { firstStep } from "./first-step.ts";
 import { gradientScores } from "./gradient.ts";
 import { l2Scores } from "./l2.ts";
 import { layerNormalised } from "./layer-normalised.ts";
@@ -114,15 +115,15 @@ async function scoresFromData(
       onProgress?.({ method, step: (done += count), steps: parts.length * examples.length }),
   };
   const found: Scores[] = [];
-  for (const { part, blocks } of parts) {
+  for (const { part, blocks: all } of parts) {
+    const { graph, blocks } = firstStep({ graph: part.graph, blocks: all });
     if (method === "wanda") {
-      found.push(await wandaScores(part.graph, blocks, examples, { ...context, batchSize }));
+      found.push(await wandaScores(graph, blocks, examples, { ...context, batchSize }));
       continue;
     }
-    const objective = objectiveOf(part.graph, model.kind, examples, options.objective);
-    found.push(
-      await gradientScores(part.graph, blocks, examples, { ...context, loss: lossOf(objective, model.kind) }),
-    );
+    const objective = objectiveOf(graph, model.kind, examples, options.objective);
+    const loss = lossOf(objective, model.kind);
+    found.push(await gradientScores(graph, blocks, examples, { ...context, loss }));
   }
   return found;
 }

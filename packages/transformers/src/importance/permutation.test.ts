@@ -15,16 +15,16 @@ import { wandaScores } from "./wanda.ts";
 function reordered(model: TransformerModel, order: readonly number[]): Graph {
   const { query, key, value, output, headDim } = model.attention[0]!;
   const moved = (graph: Graph, name: string, axis: number, { start, headStride }: Projection): Graph => {
-    const { shape } = graph.value(name)!.data!;
-    const columns = axis === 0 ? (shape[1] ?? 1) : shape[1]!;
-    return withNumbers(graph, name, (numbers) => {
-      const at = (i: number): number => (axis === 0 ? Math.floor(i / columns) : i % columns);
-      return numbers.map((_, i) => {
-        const [head, j] = [Math.floor((at(i) - start) / headStride), (at(i) - start) % headStride];
-        const from = start + order[head]! * headStride + j;
-        return numbers[i + (from - at(i)) * (axis === 0 ? columns : 1)]!;
-      });
-    });
+    const columns = graph.value(name)!.data!.shape[1] ?? 1;
+    // Elements of neighbouring indices of the axis are so far apart.
+    const [stride, size] = axis === 0 ? [columns, Infinity] : [1, columns];
+    return withNumbers(graph, name, (numbers) =>
+      numbers.map((_, i) => {
+        const at = Math.floor(i / stride) % size;
+        const [head, j] = [Math.floor((at - start) / headStride), (at - start) % headStride];
+        return numbers[i + (start + order[head]! * headStride + j - at) * stride]!;
+      }),
+    );
   };
   let graph = moved(model.graph, output.weight, output.axis, output);
   for (const part of [query, key!, value!]) {

@@ -3,7 +3,7 @@ import {
   type Attribute,
   type CoupledSlice,
   type Graph,
-  inferShapes,
+  type Inference,
   int,
   ints,
   type Node,
@@ -28,7 +28,7 @@ export interface ReaderInput {
  */
 export function readerInputs(
   graph: Graph,
-  { types }: ReturnType<typeof inferShapes>,
+  { types }: Inference,
   { tensor, axis, role }: CoupledSlice,
 ): ReaderInput[] {
   const weight = graph.value(tensor);
@@ -49,6 +49,10 @@ export function readerInputs(
   });
 }
 
+/** The axis that an operand is summed over: the last of the left one, the one before of the right one; transposed the other way round. */
+const matrixAxis = (rank: number, isLeft: boolean, isTransposed: boolean): number =>
+  isLeft !== isTransposed || rank === 1 ? rank - 1 : rank - 2;
+
 /** Pairs of axes that a node sums over; `undefined` for an operator that is not known. */
 function contractedAxes(
   node: Node,
@@ -58,12 +62,9 @@ function contractedAxes(
 ): ReaderInput["axes"] | undefined {
   const flag = (name: string): boolean => {
     const attribute = node.attributes.get(name);
-    return attribute?.kind === "int" && Number(attribute.value) !== 0;
+    return attribute?.kind === "int" && attribute.value !== 0;
   };
   const [own, other] = index === 0 ? ["transA", "transB"] : ["transB", "transA"];
-  // The left operand is summed over its last axis, the right one over the one before; transposed the other way round.
-  const matrix = (of: number, isLeft: boolean, isTransposed: boolean): number =>
-    isLeft !== isTransposed || of === 1 ? of - 1 : of - 2;
   switch (node.op) {
     case "MatMul":
     case "Gemm":
@@ -72,8 +73,8 @@ function contractedAxes(
       if (index > 1) return undefined;
       return [
         {
-          activation: matrix(rank, index === 1, flag(other)),
-          weight: matrix(weightRank, index === 0, flag(own)),
+          activation: matrixAxis(rank, index === 1, flag(other)),
+          weight: matrixAxis(weightRank, index === 0, flag(own)),
         },
       ];
     case "Conv":
@@ -93,7 +94,7 @@ function einsumAxes(node: Node, index: number): ReaderInput["axes"] | undefined 
   const terms = left.split(",");
   if (output === undefined || terms.length !== 2 || index > 1 || equation.includes(".")) return undefined;
   const [own, other] = [terms[index]!, terms[1 - index]!];
-  return [...own].flatMap((label, weight) => {
+  return own.split("").flatMap((label, weight) => {
     const activation = other.indexOf(label);
     return activation >= 0 && !output.includes(label) ? [{ activation, weight }] : [];
   });

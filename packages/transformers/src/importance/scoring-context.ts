@@ -21,15 +21,16 @@ export async function pause(signal: AbortSignal | undefined): Promise<void> {
 }
 
 /**
- * Refuses a graph with branches: what happens in the branch that is not taken has no gradient and no activations.
+ * Refuses a graph with branches: what happens in the branch that is not taken has no gradient and no activations. See `firstStep` for merged decoders.
  * @throws DgateError `UNSUPPORTED`
  */
 export function checkWithoutBranches(graph: Graph, method: string): void {
-  if (graph.nodes("If").length === 0) return;
+  const [branch] = graph.nodes("If");
+  if (!branch) return;
   throw new DgateError(
     "UNSUPPORTED",
-    `importance: "${method}" cannot look into the branches of the merged decoder "${graph.name}"; take "l2" or "random", ` +
-      'or open the model from a file that is not merged: { modelFileName: "model" }.',
+    `importance: "${method}" cannot look into the branches of the If "${branch.name}" of "${graph.name}"; take "l2" or "random", ` +
+      'or open the model from a file without it: { modelFileName: "model" }.',
   );
 }
 

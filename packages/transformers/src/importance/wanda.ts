@@ -32,7 +32,7 @@ export interface WandaContext extends ScoringContext {
  * all examples. Sun, Liu, Bair, Kolter: A Simple and Effective Pruning Approach for Large Language Models, ICLR 2024 (arXiv 2306.11695), whose
  * score |W_ik|·‖X_i‖₂ is of a single weight. Examples of one length run together, so that no padding is counted.
  *
- * @throws DgateError `UNSUPPORTED` for merged decoders and a layer of which it is not known what it sums over, `GROUP` for blocks of another graph, `DATA`
+ * @throws DgateError `UNSUPPORTED` for graphs with branches (see `firstStep`) and a layer of which it is not known what it sums over, `GROUP` for blocks of another graph, `DATA`
  * for activations that are not finite, `ABORTED`
  */
 export async function wandaScores(

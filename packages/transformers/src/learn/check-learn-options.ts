@@ -20,7 +20,8 @@ export function checkLearnOptions(options: LearnOptions): void {
       refuse(name, value, "a number of at least 0");
   }
   const { finish, steps, rounds = 1, scores, target } = options;
-  if (scores && !target) refuse("scores", "given without a target", "a target too: { target: { heads: 0.5 }, scores }");
+  if (scores && !target)
+    refuse("scores", "given without a target", "a target too: { target: { heads: 0.5 }, scores }");
   if (finish !== undefined && !(finish >= 0 && finish < 1)) {
     refuse("finish", finish, "the part of the steps without penalty, from 0 to below 1");
   }

@@ -22,7 +22,7 @@ import { Progress } from "./progress.ts";
 import { inRounds, type Learned } from "./rounds.ts";
 import { Scorer } from "./score.ts";
 import { fractionForSpeedup } from "./speedup.ts";
-import { type ResolvedTarget, resolveTarget } from "./target.ts";
+import { checkReachable, type ResolvedTarget, resolveTarget } from "./target.ts";
 import { endlessBatches, middleExample, type SplitData, splitData } from "./training-data.ts";
 
 /** Neurons of a feed-forward layer are turned off in steps of this number. */
@@ -48,10 +48,11 @@ export async function learnGates(
   progress.enter("encode");
   const task = await prepareTask(gates, data, options);
   const { part, blocks, scorer, dense, phase, dims, split, encoded, padId } = task;
-  progress.enter("score");
-  const denseQuality = await scorer.scoreDense(dense);
   const target =
     options.target && resolveTarget(dense, blocks, options.target, { ...options, dims, align: neuronStep });
+  if (target && options.target) checkReachable(target, blocks, options.target);
+  progress.enter("score");
+  const denseQuality = await scorer.scoreDense(dense);
   const learned = await inRounds(
     dense,
     { ...phase, onStep: (step) => progress.step(step) },

@@ -62,8 +62,14 @@ export interface GatingOptions {
   readonly left: KeptGroups;
 }
 
-/** λ grows by this factor from the first to the last step of gating, geometrically: a path on which the groups die one after the other. */
-const lambdaPath = 1000;
+/**
+ * λ grows by this factor from one look at the groups to the next while more are alive than should be, so that they die one after the other, each λ
+ * having had its time.
+ */
+const lambdaGrowth = 1.25;
+
+/** Part of the way from everything to the goal that should be left after a part of the steps: fast at first, while there is much to choose from. */
+const shouldBeLeft = (progress: number): number => (1 - progress) ** 2;
 
 /** Steps between two looks at the groups. */
 const lookEvery = 5;
@@ -93,9 +99,11 @@ export async function gatePhase(model: Graph, options: PhaseOptions, gating: Gat
     for (; done < steps; done++) {
       if (target && done % lookEvery === 0 && done > 0) {
         now = await strengths(trainer, blocks, train);
-        if (target.fraction(aliveIn(relative(now, start, left))) <= goal) break;
+        const alive = target.fraction(aliveIn(relative(now, start, left)));
+        if (alive <= goal) break;
+        const from = target.fraction(left);
+        if (alive > goal + (from - goal) * shouldBeLeft(done / steps)) lambda *= lambdaGrowth;
       }
-      if (target) lambda = gating.lambda * lambdaPath ** (done / Math.max(1, steps - 1));
       const { losses } = await fitStep(trainer, options, steps);
       const active = target ? { active: target.fraction(aliveIn(relative(now, start, left))) } : {};
       await options.onStep({ loss: losses[0]!, lambda, ...active });

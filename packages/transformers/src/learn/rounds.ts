@@ -60,7 +60,13 @@ export async function inRounds(dense: Graph, phase: PhaseOptions, options: Round
     const before = learned;
     const gated: Gated = options.scores
       ? { scores: options.scores, lambda: 0, steps: 0, fold: () => before.graph }
-      : await gatePhase(before.graph, phase, { steps, lambda: options.lambda, target, goal, left: before.kept });
+      : await gatePhase(before.graph, phase, {
+          steps,
+          lambda: options.lambda,
+          target,
+          goal,
+          left: before.kept,
+        });
     const fraction =
       last && options.measureGoal ? await options.measureGoal(gated.scores, learned.graph) : goal;
     const kept = target

@@ -64,6 +64,20 @@ export function resolveTarget(
   };
 }
 
+/**
+ * Looks, before anything is trained, whether a target can be reached with all that may go gone. Whether a speed-up can, only timing tells.
+ *
+ * @throws DgateError `OPTION` saying the closest
+ */
+export function checkReachable(
+  resolved: ResolvedTarget,
+  blocks: readonly GatedBlock[],
+  target: Target,
+): void {
+  if ("speedup" in target) return;
+  resolved.choose(new Map(blocks.map(({ name, groups }) => [name, new Float64Array(groups)])), resolved.goal);
+}
+
 function headTarget(
   blocks: readonly GatedBlock[],
   goal: number,
@@ -84,13 +98,10 @@ function headTarget(
       heads.reduce((sum, block) => sum + (alive.get(block.name)?.length ?? block.groups), 0) / count,
     least: (scores) => chooseGroups(heads, scores, 0, { even, minimum }).cost / count,
     choose(scores, fraction) {
-      const choice = chooseGroups(heads, scores, Math.round(fraction * count), { even, minimum });
-      return reached(
-        { ...choice, cost: choice.cost / count },
-        0,
-        Math.round(fraction * count) / count,
-        "heads",
-      );
+      const budget = Math.round(fraction * count);
+      const choice = chooseGroups(heads, scores, budget, { even, minimum });
+      if (choice.cost > budget) unreached(fraction, choice.cost / count, "heads");
+      return choice.kept;
     },
   };
 }
@@ -98,10 +109,15 @@ function headTarget(
 function reached({ kept, cost }: Choice, fixed: number, fraction: number, what: string): KeptGroups {
   const left = fixed + cost;
   if (left <= fraction + 1e-9) return kept;
+  return unreached(fraction, left, what);
+}
+
+function unreached(fraction: number, left: number, what: string): never {
+  const more = what === "heads" ? "" : 'open with sites: ["heads", "ffn"], ';
   throw new DgateError(
     "OPTION",
     `learn: the target of ${percent(fraction)} of the ${what} cannot be reached: with all that may go gone, ${percent(left)} are left. ` +
-      'Ask for that, open with sites: ["heads", "ffn"], or lower { minimum }.',
+      `Ask for that, ${more}or lower { minimum }.`,
   );
 }
 

@@ -85,7 +85,7 @@ export interface LibraryModule {
   readonly env: LibraryEnv;
   pipeline(task: string, model: string, options: Readonly<Record<string, unknown>>): Promise<LibraryPipeline>;
   readonly Tensor: new (type: string, data: unknown, dims: readonly number[]) => LibraryTensor;
-  readonly RawImage?: unknown;
+  readonly RawImage?: { read(source: string | URL): Promise<unknown> };
 }
 
 /** The user's copy of transformers.js. */

@@ -112,6 +112,7 @@ function evenUnits(
   minimum: number,
 ): Unit[] {
   const blocks = all.filter(({ group }) => group === "heads");
+  if (blocks.length === 0) return [];
   const orders = blocks.map((block) => ranked(block, scores));
   const count = Math.min(...blocks.map(({ groups }) => groups)) - minimum;
   return Array.from({ length: Math.max(0, count) }, (_, at) =>

@@ -58,7 +58,22 @@ export async function pruneModel(gates: HeadGates, options: PruneOptions): Promi
     });
     files.push({ part, graph: pruned.graph, before, after: pruned.report.after, pruned, dims });
   }
+  checkSomethingWent(files);
   return new PrunedTransformer(gates, files, kept);
+}
+
+/** A model of which nothing could be cut is no smaller one: the reason is told in place of it. */
+function checkSomethingWent(files: readonly PrunedFile[]): void {
+  const reports = files.flatMap(({ pruned }) => (pruned ? [pruned.report] : []));
+  if (reports.some(({ removed }) => removed.some(({ groups, kept }) => kept < groups))) return;
+  const [first] = reports.flatMap(({ keptBack }) => keptBack);
+  const why = first
+    ? `"${first.site}" keeps its groups, since ${first.reason}`
+    : "no site of the model holds what was chosen";
+  throw new DgateError(
+    "UNSUPPORTED",
+    `prune: none of the chosen groups can be removed without a difference: ${why}. Of a quantized model prune a file with float weights: { dtype: "fp32" }.`,
+  );
 }
 
 /** The gates with zeros for what goes: where a group cannot be cut out, it is off all the same. */

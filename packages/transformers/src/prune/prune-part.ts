@@ -15,6 +15,7 @@ import {
 import type { GatedBlock } from "../blocks/block.ts";
 import type { LiveGraph } from "../gates/live-graph.ts";
 import type { KeptGroups } from "./choose-groups.ts";
+import { imageDims } from "./dims.ts";
 
 /** What is removed from one file, and how it is proven. */
 export interface PrunePartOptions {
@@ -52,6 +53,7 @@ export async function prunePart(
   const { graph: pruned, report } = prune(graph, plan, { dims });
   const verification = await prove(masked, pruned, {
     ...engine,
+    dims: imageDims(dims),
     inputs: report.inputs,
     outputs: report.outputs,
     ...(signal && { signal }),

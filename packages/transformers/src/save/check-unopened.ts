@@ -1,5 +1,6 @@
 import { DgateError } from "@dgate/core";
 import { verify } from "@dgate/onnx";
+import { imageDims } from "../prune/dims.ts";
 import type { PrunedTransformer } from "../prune/pruned-transformer.ts";
 import { type Dtype, dtypeSuffixes } from "../source/dtype.ts";
 import { nodeFiles, nodePath } from "./node-modules.ts";
@@ -15,13 +16,16 @@ export async function checkUnopened(
   folder: string,
   dtype: Dtype,
 ): Promise<SaveCheck> {
-  const { readFile } = await nodeFiles();
-  const { join } = await nodePath();
+  const [files, path] = [await nodeFiles(), await nodePath()];
   let [maxAbsDiff, maxRelDiff, runs] = [0, 0, 0];
-  for (const { graph, part } of pruned.files) {
+  for (const { graph, part, dims } of pruned.files) {
     const name = `${part.source.slot.file}${dtypeSuffixes[dtype]}.onnx`;
-    const bytes = await readFile(join(folder, "onnx", name));
-    const found = await verify(graph, bytes, { ...pruned.gates.internals.runtime.engine, runs: 1 });
+    const bytes = await files.readFile(path.join(folder, "onnx", name));
+    const found = await verify(graph, bytes, {
+      ...pruned.gates.internals.runtime.engine,
+      dims: imageDims(dims),
+      runs: 1,
+    });
     maxAbsDiff = Math.max(maxAbsDiff, found.maxAbsDiff);
     maxRelDiff = Math.max(maxRelDiff, found.maxRelDiff);
     runs += 1;

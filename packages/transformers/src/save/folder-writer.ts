@@ -1,11 +1,13 @@
+import type * as NodeFiles from "node:fs/promises";
+import type * as NodePath from "node:path";
 import { DgateError } from "@dgate/core";
 import type { FileContent } from "./file-content.ts";
 import { nodeFiles, nodePath } from "./node-modules.ts";
 import type { SavedFile } from "./save-options.ts";
 import { stopIfAborted } from "./stop-if-aborted.ts";
 
-type Files = typeof import("node:fs/promises");
-type Path = typeof import("node:path");
+type Files = typeof NodeFiles;
+type Path = typeof NodePath;
 
 /** Where a folder is written to. */
 export interface FolderOptions {
@@ -165,7 +167,8 @@ export class FolderWriter {
  */
 async function makeFolders(files: Files, path: Path, folder: string): Promise<string | undefined> {
   const missing: string[] = [];
-  for (let at = folder; !(await files.stat(at).catch(() => undefined)); at = path.dirname(at)) missing.push(at);
+  for (let at = folder; !(await files.stat(at).catch(() => undefined)); at = path.dirname(at))
+    missing.push(at);
   for (const each of missing.toReversed()) {
     await files.mkdir(each).catch((error: unknown) => {
       // Another process may have made it in the meantime.

@@ -12,7 +12,7 @@ export interface FusedGraph {
 }
 
 /** How a file is fused. */
-export interface FuseFileOptions extends Pick<VerifyOptions, "ort" | "runtime" | "signal"> {
+export interface FuseFileOptions extends Pick<VerifyOptions, "ort" | "runtime" | "dims" | "signal"> {
   readonly targets: readonly FuseTarget[];
   /** Whether projections have to stay MatMul nodes, for they become codes. */
   readonly quantized: boolean;

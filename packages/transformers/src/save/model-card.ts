@@ -1,7 +1,8 @@
 import type { ModelSize } from "@dgate/onnx";
-import type { LearnReport, Quality } from "../learn/learn-report.ts";
 import type { PrunedTransformer } from "../prune/pruned-transformer.ts";
 import type { BaseCard } from "./base-card.ts";
+import { isLearned, qualitySection } from "./card-quality.ts";
+import { count, table } from "./markdown.ts";
 import { type RemainingBlock, remainingBlocks } from "./removed-blocks.ts";
 import type { SaveReport } from "./save-options.ts";
 import { usageOf } from "./usage.ts";
@@ -27,7 +28,7 @@ export function modelCard(pruned: PrunedTransformer, facts: CardFacts): string {
     sizeTable(facts.before, facts.after),
     `Multiply–adds are counted for ${dimsText(pruned)}.`,
     fileTable(facts),
-    ...(learned && isOf(learned, pruned) ? qualitySection(learned) : []),
+    ...(learned && isLearned(learned, pruned) ? qualitySection(learned) : []),
     ...checkSection(pruned, facts),
     "## Use",
     usageOf(kind.task, facts),
@@ -70,8 +71,6 @@ function removalSection(blocks: readonly RemainingBlock[]): string[] {
   const of = (group: RemainingBlock["group"]): RemainingBlock[] =>
     blocks.filter((block) => block.group === group);
   const [heads, ffn, layers] = [of("heads"), of("ffn"), of("layers")];
-  const stay = (what: string, own: readonly RemainingBlock[]): string =>
-    `${sum(own, ({ kept }) => kept.length)} of ${sum(own, ({ groups }) => groups)} ${what} stay.`;
   return [
     "## What was removed",
     ...(heads.length > 0
@@ -96,6 +95,9 @@ function removalSection(blocks: readonly RemainingBlock[]): string[] {
   ];
 }
 
+const stay = (what: string, own: readonly RemainingBlock[]): string =>
+  `${sum(own, ({ kept }) => kept.length)} of ${sum(own, ({ groups }) => groups)} ${what} stay.`;
+
 const sum = <T>(items: readonly T[], of: (item: T) => number): number =>
   items.reduce((total, item) => total + of(item), 0);
 
@@ -103,15 +105,6 @@ const countOf = ({ kept, groups }: RemainingBlock): string => `${kept.length} of
 
 const strip = ({ kept, groups }: RemainingBlock): string =>
   Array.from({ length: groups }, (_, group) => (kept.includes(group) ? "●" : "·")).join("");
-
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [line(header), line(header.map((_, at) => (at === 0 ? "---" : "---:"))), ...rows.map(line)].join(
-    "\n",
-  );
-}
-
-const count = (value: number): string => Math.round(value).toLocaleString("en-US");
 
 function sizeTable(before: ModelSize, after: ModelSize): string {
   const row = (what: string, key: keyof ModelSize): string[] => {
@@ -142,39 +135,10 @@ function fileTable({ files }: CardFacts): string {
   return table(["file", "bytes", ""], rows);
 }
 
-/** Whether a report speaks of the groups that stayed: prune can be asked for others than were learned. */
-function isOf({ kept: learned }: LearnReport, { kept, gates }: PrunedTransformer): boolean {
-  return gates.internals.parts
-    .flatMap(({ blocks }) => blocks)
-    .every(({ name, group, groups }) => {
-      const wanted = learned.get(name);
-      if (!wanted) return !kept.has(name);
-      const stayed = kept.get(name) ?? Array.from({ length: groups }, (_, i) => i);
-      // Neurons that were off may have stayed, as zeros, so that their number suits the runtime.
-      return (
-        wanted.every((each) => stayed.includes(each)) &&
-        (group === "ffn" || stayed.length === Math.max(wanted.length, kept.has(name) ? 0 : groups))
-      );
-    });
-}
-
-function qualitySection({ dense, pruned, data, objective, steps }: LearnReport): string[] {
-  const names = Object.keys(dense.quality);
-  const number = (quality: Quality, name: string): string => quality[name]?.toFixed(4) ?? "";
-  const rows = names.map((name) => [name, number(dense.quality, name), number(pruned.quality, name)]);
-  if (dense.latency && pruned.latency) {
-    rows.push(["latency, median ms", dense.latency.medianMs.toFixed(2), pruned.latency.medianMs.toFixed(2)]);
-  }
-  return [
-    "## Quality",
-    table(["on held-out data", "dense", "pruned"], rows),
-    `${data.heldOut} examples were held out; the gates were learned from ${data.examples} others in ${steps} steps (objective: ${objective}).`,
-  ];
-}
-
 function checkSection({ files }: PrunedTransformer, { checks, fused }: CardFacts): string[] {
   const largest = Math.max(0, ...files.map(({ pruned }) => pruned?.verification.maxAbsDiff ?? 0));
-  const operators = Object.entries(fused[0]?.operators ?? {}).map(([op, times]) => `${times} × ${op}`);
+  const [first] = fused;
+  const operators = Object.entries(first?.operators ?? {}).map(([op, times]) => `${times} × ${op}`);
   const runs = checks.map(({ dtype, maxAbsDiff, maxRelDiff }) => [
     dtype,
     maxAbsDiff.toExponential(1),
@@ -183,10 +147,10 @@ function checkSection({ files }: PrunedTransformer, { checks, fused }: CardFacts
   return [
     "## Checks",
     `On random inputs, the pruned model differs by at most ${largest.toExponential(1)} from the model with the same groups zeroed.` +
-      (operators.length > 0 ? ` Fused operators: ${operators.join(", ")}.` : ""),
+      (operators.length > 0 ? ` Fused operators of \`${first!.path}\`: ${operators.join(", ")}.` : ""),
     ...(runs.length > 0
       ? [
-          "Each file was opened and run; its outputs differ from those of the pruned float model by:",
+          "Each file was run; its outputs differ from those of the pruned float model by:",
           table(["dtype", "largest difference", "relative"], runs),
         ]
       : []),

@@ -1,4 +1,5 @@
 import { type Graph, quantizeBlocks, quantizeDynamic, writeModelParts } from "@dgate/onnx";
+import { imageDims } from "../prune/dims.ts";
 import type { PrunedFile, PrunedTransformer } from "../prune/pruned-transformer.ts";
 import { type Dtype, dtypeSuffixes } from "../source/dtype.ts";
 import type { ChosenVariants } from "./choose-variants.ts";
@@ -100,7 +101,7 @@ class Variants {
   async #fuse(path: string, dtype: Dtype): Promise<Graph> {
     const { pruned, chosen, options, notes } = this.#work;
     const { fuse = "auto", onProgress, signal } = options;
-    const { graph, part } = this.#file;
+    const { graph, part, dims } = this.#file;
     if (fuse === false) return graph;
     const targets = chosen.targets(dtype);
     const quantized = part.quantized || dtype !== pruned.gates.internals.model.dtype;
@@ -112,6 +113,7 @@ class Variants {
         targets,
         quantized,
         strict: fuse === true,
+        dims: imageDims(dims),
         ...pruned.gates.internals.runtime.engine,
         ...(signal && { signal }),
       });

@@ -29,6 +29,8 @@ export interface OpenedModel {
   readonly dtype: Dtype;
   readonly pipeline: LibraryPipeline;
   readonly parts: readonly ModelPart[];
+  /** Reads an image from a path or URL into what the pipeline's processor takes. */
+  readonly readImage?: (source: string | URL) => Promise<unknown>;
   /** Time that reading and analysing took beside the library's loading. */
   readonly loadMs: number;
 }
@@ -68,7 +70,9 @@ export async function openModel(
         : slot.file;
     parts.push(await readPart(files, slot, file, dtype));
   }
-  return { files, config, kind, dtype, pipeline, parts, loadMs };
+  const { RawImage } = library.module;
+  const readImage = async (source: string | URL): Promise<unknown> => RawImage?.read(source);
+  return { files, config, kind, dtype, pipeline, parts, readImage, loadMs };
 }
 
 const mainFile = ({ output }: TaskKind, { major }: Library): string => {

@@ -3,7 +3,7 @@ import { type HeadGates, openHeadGates } from "../../src/index.ts";
 import type { PrunedTransformer } from "../../src/prune/pruned-transformer.ts";
 
 /** Heads of each layer that stay. */
-export const bertHeads: readonly (readonly number[])[] = [[0, 1, 2, 3, 4, 5, 6, 7], [1, 3], [2], [0, 5, 6]];
+const bertHeads: readonly (readonly number[])[] = [[0, 1, 2, 3, 4, 5, 6, 7], [1, 3], [2], [0, 5, 6]];
 
 /** Sentences whose logits are compared. */
 export const sentences: readonly string[] = [

@@ -9,13 +9,20 @@ const old = env.version.startsWith("2.");
 env.allowRemoteModels = false;
 // Version 2 takes folders below its local model path only.
 if (old) env.localModelPath = `${dirname(folder)}/`;
-const run = await pipeline(task, old ? basename(folder) : folder, old ? { quantized: dtype === "q8" } : { dtype });
+const run = await pipeline(
+  task,
+  old ? basename(folder) : folder,
+  old ? { quantized: dtype === "q8" } : { dtype },
+);
 const texts = JSON.parse(list);
 if (task === "text-classification") {
   const { logits } = await run.model(await run.tokenizer(texts, { padding: true, truncation: true }));
-  console.log(JSON.stringify({ logits: Array.from(logits.data), labels: (await run(texts)).map(({ label }) => label) }));
+  console.log(
+    JSON.stringify({ logits: Array.from(logits.data), labels: (await run(texts)).map(({ label }) => label) }),
+  );
 } else {
   const generated = [];
-  for (const text of texts) generated.push((await run(text, { max_new_tokens: 24, do_sample: false }))[0].generated_text);
+  for (const text of texts)
+    generated.push((await run(text, { max_new_tokens: 24, do_sample: false }))[0].generated_text);
   console.log(JSON.stringify({ generated }));
 }

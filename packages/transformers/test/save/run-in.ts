@@ -16,9 +16,20 @@ export const libraries = ["@huggingface/transformers", "transformers-v3", "@xeno
 export async function runIn(
   module: string,
   folder: string,
-  { task = "text-classification", dtype = "fp32", texts }: { readonly task?: string; readonly dtype?: string; readonly texts: readonly string[] },
+  {
+    task = "text-classification",
+    dtype = "fp32",
+    texts,
+  }: { readonly task?: string; readonly dtype?: string; readonly texts: readonly string[] },
 ): Promise<Printed> {
   const script = fileURLToPath(new URL("run-folder.mjs", import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [script, module, folder, task, dtype, JSON.stringify(texts)]);
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    script,
+    module,
+    folder,
+    task,
+    dtype,
+    JSON.stringify(texts),
+  ]);
   return JSON.parse(stdout.trim().split("\n").at(-1)!) as Printed; // the line that it prints
 }

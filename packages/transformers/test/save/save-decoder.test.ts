@@ -24,7 +24,9 @@ describe.skipIf(!data)("saving a pruned decoder", () => {
     pruned = await gates.prune({ keep: 0.75 });
     const detach = await pruned.attach();
     for (const text of texts) {
-      const [found] = (await gates.pipeline(text, { max_new_tokens: 24, do_sample: false })) as { generated_text: string }[];
+      const [found] = (await gates.pipeline(text, { max_new_tokens: 24, do_sample: false })) as {
+        generated_text: string;
+      }[];
       expected.push(found!.generated_text);
     }
     await detach();
@@ -40,14 +42,19 @@ describe.skipIf(!data)("saving a pruned decoder", () => {
     expect(report.versions).toEqual([2, 3, 4]);
     // An empty and a filled cache.
     expect(report.checks[0]!.runs).toBeGreaterThan(1);
+    const written: Record<string, readonly string[]> = {};
     for (const module of libraries) {
-      const { generated } = await runIn(module, folder, { task, texts });
-      expect(generated, module).toEqual(expected);
+      written[module] = (await runIn(module, folder, { task, texts })).generated;
       await runIn(module, folder, { task, texts, dtype: "q8" });
     }
-    const [first, second] = await Promise.all(["model", "decoder_model_merged"].map((name) => stat(join(folder, `onnx/${name}.onnx`))));
+    expect(written).toEqual(Object.fromEntries(libraries.map((module) => [module, expected])));
+    const [first, second] = await Promise.all(
+      ["model", "decoder_model_merged"].map((name) => stat(join(folder, `onnx/${name}.onnx`))),
+    );
     expect(second!.ino).toBe(first!.ino);
-    expect(JSON.parse(await readFile(join(folder, "config.json"), "utf8"))).toMatchObject({ num_key_value_heads: 3 });
+    expect(JSON.parse(await readFile(join(folder, "config.json"), "utf8"))).toMatchObject({
+      num_key_value_heads: 3,
+    });
   }, 120_000);
 
   test("a decoder whose layers keep different numbers of heads is for version 4 alone", async () => {
@@ -61,4 +68,34 @@ describe.skipIf(!data)("saving a pruned decoder", () => {
       message: expect.stringContaining("version 3") as string,
     });
   });
+
+  test("the card of a model that was learned has its quality, unless other groups were removed", async () => {
+    const { gates } = pruned;
+    const stories = [
+      "Once upon a time",
+      "One day, a dog",
+      "The sun was",
+      "Lily and Tom",
+      "She loved to",
+      "Ben had a red car",
+    ];
+    const learned = await gates.learn([...stories, ...stories.map((text) => `${text} and`)], {
+      target: { heads: 0.75 },
+      steps: 4,
+      batchSize: 4,
+      latency: false,
+    });
+    const own = await cardOf(await gates.prune());
+    expect(own).toContain("## Quality");
+    for (const [name, value] of Object.entries(learned.pruned.quality)) {
+      expect(own).toContain(`| ${name} | ${learned.dense.quality[name]!.toFixed(4)} | ${value.toFixed(4)} |`);
+    }
+    const [first] = gates.heads.blocks;
+    const other = [0, 1, 2, 3].find((head) => learned.kept.get(first!.name)!.includes(head))!;
+    const kept = [0, 1, 2, 3].filter((head) => head !== other);
+    expect(await cardOf(await gates.prune({ kept: { [first!.name]: kept } }))).not.toContain("## Quality");
+  }, 120_000);
 });
+
+const cardOf = async (model: PrunedTransformer): Promise<string> =>
+  new TextDecoder().decode((await model.modelFiles({ dtypes: ["fp32"], fuse: false })).get("README.md"));

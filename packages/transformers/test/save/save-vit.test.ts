@@ -10,9 +10,13 @@ import { cifarImages, cifarSide, type CifarImage, vitFolder } from "../vit-folde
 
 const data = dataFolder();
 
-type Classify = (image: transformers.RawImage, options?: object) => Promise<{ label: string; score: number }[]>;
+type Classify = (
+  image: transformers.RawImage,
+  options?: object,
+) => Promise<{ label: string; score: number }[]>;
 
-const imageOf = ({ pixels }: CifarImage): transformers.RawImage => new transformers.RawImage(pixels, cifarSide, cifarSide, 3);
+const imageOf = ({ pixels }: CifarImage): transformers.RawImage =>
+  new transformers.RawImage(pixels, cifarSide, cifarSide, 3);
 
 describe.skipIf(!data)("saving a pruned vision transformer", () => {
   let folder = "";
@@ -21,9 +25,9 @@ describe.skipIf(!data)("saving a pruned vision transformer", () => {
   let images: CifarImage[] = [];
 
   beforeAll(async () => {
-    folder = await vitFolder(data!);
+    folder = await vitFolder(data);
     parent = await mkdtemp(join(tmpdir(), "dgate-save-"));
-    images = await cifarImages(300, "test_subset_3000", data!);
+    images = await cifarImages(300, "test_subset_3000", data);
     gates = await openHeadGates(folder, { sites: ["heads", "ffn"], transformers });
   });
 
@@ -53,16 +57,23 @@ describe.skipIf(!data)("saving a pruned vision transformer", () => {
     const pruned = await gates.prune({ kept: { [first!.name]: [0, 2], [second!.name]: [1] } });
     const to = join(parent, "vit-small");
     const report = await pruned.save(to);
-    expect(report.checks.map(({ dtype, opened }) => [dtype, opened])).toEqual([["fp32", true], ["q8", true]]);
+    expect(report.checks.map(({ dtype, opened }) => [dtype, opened])).toEqual([
+      ["fp32", true],
+      ["q8", true],
+    ]);
     expect(report.after.parameters).toBeLessThan(report.before.parameters);
     const saved = await transformers.pipeline("image-classification", to, { dtype: "fp32" });
-    const pixels = await saved.processor!(images.slice(0, 8).map(imageOf));
+    const pixels = await saved.processor(images.slice(0, 8).map(imageOf));
     const { logits } = (await saved.model(pixels)) as { logits: { data: Float32Array } };
     const runner = await openRunner(pruned.files[0]!.pruned!.masked, gates.internals.runtime.engine);
     const { pixel_values } = pixels as { pixel_values: { data: Float32Array; dims: number[] } };
-    const outputs = await runner.run({ pixel_values: { dtype: "float32", data: pixel_values.data, shape: pixel_values.dims } });
+    const outputs = await runner.run({
+      pixel_values: { dtype: "float32", data: pixel_values.data, shape: pixel_values.dims },
+    });
     const masked = numbersOf(outputs["logits"]!);
-    expect(Math.max(...Array.from(logits.data, (value, i) => Math.abs(value - masked[i]!)))).toBeLessThan(1e-4);
+    expect(Math.max(...Array.from(logits.data, (value, i) => Math.abs(value - masked[i]!)))).toBeLessThan(
+      1e-4,
+    );
     await runner.dispose();
     await saved.dispose();
   });
