@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dataFolder } from "@dgate/testing";
@@ -41,6 +41,14 @@ describe.skipIf(!data)("dgate inspect of a model folder", () => {
       [1024, 1024, 1024, 1024],
       8,
     ]);
+  });
+
+  test("an id is looked up in the cache of transformers.js", async () => {
+    await cp(bert, join(folder, "some/bert"), { recursive: true });
+    const args = ["inspect", "some/bert", "--local", "--cache-dir", folder, "--json"];
+    const { code, stdout } = await dgate(args);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ path: "some/bert", parameters: 11_056_386 });
   });
 
   test("grouped-query attention, as a table", async () => {

@@ -90,11 +90,10 @@ describe.skipIf(!data)("dgate learn", () => {
 
     const inspected = await dgate(["inspect", out, "--json"]);
     expect(inspected.code).toBe(0);
-    const found = JSON.parse(inspected.stdout) as {
-      readonly blocks: readonly { readonly groups: number; readonly kind: string }[];
+    const { attention } = JSON.parse(inspected.stdout) as {
+      readonly attention: readonly { readonly heads: number }[];
     };
-    const heads = found.blocks.filter(({ kind }) => kind === "heads").map(({ groups }) => groups);
-    expect(heads.reduce((a, b) => a + b, 0)).toBe(16);
+    expect(attention.map(({ heads }) => heads)).toEqual(blocks.map(({ kept }) => kept.length));
   });
 
   test("neurons by a budget of multiply–adds, one element type, and tables without --json", async () => {

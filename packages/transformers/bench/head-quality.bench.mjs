@@ -37,7 +37,9 @@ async function measure(task, level, method, seed) {
   const { depth = 3, importance } = method;
   const gates = await task.open(folder, { depth, sites: level.sites });
   const data = await task.data(folder, gates);
-  const scores = importance && (await gates.importance(importance, data.training.slice(0, 128), { seed, ...task.importance }));
+  const scores =
+    importance &&
+    (await gates.importance(importance, data.training.slice(0, 128), { seed, ...task.importance }));
   const report = await gates.learn(data.training, {
     ...task.learn,
     target: level.target,
@@ -49,13 +51,23 @@ async function measure(task, level, method, seed) {
   await gates.dispose();
   await gates.pipeline.dispose?.();
   const { dense, pruned } = report;
-  return { commit, dense: dense.quality, pruned: pruned.quality, macs: pruned.macs / dense.macs, steps: report.steps };
+  return {
+    commit,
+    dense: dense.quality,
+    pruned: pruned.quality,
+    macs: pruned.macs / dense.macs,
+    steps: report.steps,
+  };
 }
 
 /** A result from the cache, or a new one. */
 async function cached(task, level, method, seed) {
   const key = JSON.stringify({ version: 2, task: task.key, level, method, seed });
-  const path = join(tmpdir(), "dgate-head-quality", `${createHash("sha256").update(key).digest("hex").slice(0, 16)}.json`);
+  const path = join(
+    tmpdir(),
+    "dgate-head-quality",
+    `${createHash("sha256").update(key).digest("hex").slice(0, 16)}.json`,
+  );
   if (existsSync(path)) return JSON.parse(readFileSync(path, "utf8"));
   const result = await measure(task, level, method, seed);
   mkdirSync(join(tmpdir(), "dgate-head-quality"), { recursive: true });
@@ -80,7 +92,9 @@ for (const name of wanted) {
     }
   }
   const first = Object.values(Object.values(results)[0])[0][0];
-  console.log(`\n${task.title}\ndense: ${task.measures.map((key) => `${key} ${first.dense[key]?.toFixed(4)}`).join(", ")}\n`);
+  console.log(
+    `\n${task.title}\ndense: ${task.measures.map((key) => `${key} ${first.dense[key]?.toFixed(4)}`).join(", ")}\n`,
+  );
   for (const measureName of task.measures) {
     const header = [measureName, ...task.levels.map((level) => level.name)];
     const rows = methods.map((method) => [

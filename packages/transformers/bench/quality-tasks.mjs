@@ -24,7 +24,10 @@ const macLevels = [1.5, 2].map((times) => ({
 
 /** Sentences of SST-2 with their labels: every so many of those with more than five words. */
 function sentences(folder, file, every) {
-  const rows = readFileSync(join(folder, "sst2", file), "utf8").trim().split("\n").slice(1);
+  const rows = readFileSync(join(folder, "sst2", file), "utf8")
+    .trim()
+    .split("\n")
+    .slice(1);
   return rows
     .map((row) => row.split("\t"))
     .filter(([text]) => text.split(" ").length > 5)
@@ -32,7 +35,7 @@ function sentences(folder, file, every) {
     .map(([text, label]) => ({ text, label: Number(label) }));
 }
 
-const learn = { train: "groups", steps: 300, batchSize: 16, learningRate: 1e-4 };
+const learn = { train: "gates", steps: 200, batchSize: 16 };
 
 /** bert-mini-sst2 without its classifier: an encoder that gives hidden states. */
 async function encoderFolder(folder) {
@@ -57,11 +60,25 @@ async function stories(gates, count) {
   const path = join(tmpdir(), `dgate-stories-${count}.json`);
   if (existsSync(path)) return JSON.parse(readFileSync(path, "utf8"));
   const random = randomGenerator(1);
-  const openings = ["Once upon a time", "One day", "There was a", "Tim and", "Lily", "A little", "The", "In the"];
+  const openings = [
+    "Once upon a time",
+    "One day",
+    "There was a",
+    "Tim and",
+    "Lily",
+    "A little",
+    "The",
+    "In the",
+  ];
   const found = [];
   while (found.length < count) {
     const opening = openings[Math.floor(random.next() * openings.length)];
-    const [{ generated_text: text }] = await gates.pipeline(opening, { do_sample: true, temperature: 1, top_k: 0, max_new_tokens: 100 });
+    const [{ generated_text: text }] = await gates.pipeline(opening, {
+      do_sample: true,
+      temperature: 1,
+      top_k: 0,
+      max_new_tokens: 100,
+    });
     if (text.length > 80) found.push(text);
   }
   mkdirSync(tmpdir(), { recursive: true });
@@ -81,16 +98,21 @@ async function images(folder, file, count) {
 /** By name: `key` holds all that a result depends on. */
 export const tasks = {
   bert: {
-    title: "bert-mini-sst2 (4 layers of 8 heads), accuracy on the 872 sentences of SST-2's development set; learned by distillation, no labels",
+    title:
+      "bert-mini-sst2 (4 layers of 8 heads), accuracy on the 872 sentences of SST-2's development set; learned by distillation, no labels",
     key: { model: "bert-mini-sst2", learn, every: 20 },
     levels: [...headLevels, ...macLevels],
     measures: ["accuracy", "agreement", "loss"],
     learn,
     open: (folder, options) => openHeadGates(join(folder, "models/bert-mini-sst2"), options),
-    data: async (folder) => ({ training: sentences(folder, "train.tsv", 20), heldOut: sentences(folder, "glue-dev.tsv", 1) }),
+    data: async (folder) => ({
+      training: sentences(folder, "train.tsv", 20),
+      heldOut: sentences(folder, "glue-dev.tsv", 1),
+    }),
   },
   embedding: {
-    title: "The encoder of bert-mini-sst2 as a sentence embedder: cosine with the dense model's embeddings, and rank correlation of all pairs' similarities",
+    title:
+      "The encoder of bert-mini-sst2 as a sentence embedder: cosine with the dense model's embeddings, and rank correlation of all pairs' similarities",
     key: { model: "bert-mini-encoder", learn: { ...learn, objective: "embedding" }, every: 20 },
     levels: [...headLevels, ...macLevels],
     measures: ["cosine", "rankCorrelation"],
@@ -103,11 +125,12 @@ export const tasks = {
     }),
   },
   stories: {
-    title: "stories260K (Llama, 5 layers of 4 key–value heads with 2 queries each), perplexity on stories that the dense model tells",
-    key: { model: "stories260K", learn: { ...learn, learningRate: 5e-4 }, stories: 400 },
-    levels: headLevels.concat(macLevels).map((level) => ({ ...level })),
+    title:
+      "stories260K (Llama, 5 layers of 4 key–value heads with 2 queries each), perplexity on stories that the dense model tells",
+    key: { model: "stories260K", learn, stories: 400 },
+    levels: [...headLevels, ...macLevels],
     measures: ["perplexity", "loss"],
-    learn: { ...learn, learningRate: 5e-4, maxLength: 128, even: false },
+    learn: { ...learn, maxLength: 128, even: false },
     importance: { objective: "next-token", maxLength: 128 },
     open: (folder, options) => openHeadGates(join(folder, "models/tinyllamas/stories260K"), options),
     data: async (_, gates) => {

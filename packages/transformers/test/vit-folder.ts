@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { readModel, writeModel } from "@dgate/onnx";
-import { dataFolder } from "@dgate/testing";
 
 /** Side of the images of CIFAR-10. */
 export const cifarSide = 32;
@@ -19,10 +18,10 @@ export interface CifarImage {
  * A transformers.js folder of the vision transformer of the data folder, which is an ONNX file only: its input and output get the names that the library
  * asks for, and its README's normalisation becomes the processor's.
  *
- * @param data what `dataFolder` gives
+ * @param data the folder of real data
  * @returns a folder of its own in the temporary one, for the caller to remove
  */
-export async function vitFolder(data: string = dataFolder()!): Promise<string> {
+export async function vitFolder(data: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "dgate-vit-"));
   const graph = readModel(await readFile(join(data, "models/vit-cifar10-pgd-2-3-16/model.onnx")));
   graph.rename(graph.inputs.find(({ name }) => name === "input")!, "pixel_values");
@@ -70,12 +69,12 @@ const processor = {
 /**
  * Images of CIFAR-10 from the start of a file of the data folder; classes take turns in it.
  *
- * @param file `test_subset_3000` or `train_subset_8000`
+ * @param data the folder of real data
  */
 export async function cifarImages(
   count: number,
-  file: "test_subset_3000" | "train_subset_8000" = "test_subset_3000",
-  data: string = dataFolder()!,
+  file: "test_subset_3000" | "train_subset_8000",
+  data: string,
 ): Promise<CifarImage[]> {
   const bytes = await promisify(gunzip)(await readFile(join(data, `cifar10/${file}.bin.gz`)));
   const area = cifarSide * cifarSide;

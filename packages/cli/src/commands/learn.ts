@@ -87,11 +87,15 @@ function addGating(command: Command): void {
 
 function addTraining(command: Command): void {
   command
-    .option("--steps <n>", "training steps in all (default: 200)", wholeNumber(2, 10_000_000))
+    .option("--steps <n>", "training steps in all (default: 300)", wholeNumber(2, 10_000_000))
     .option("--rounds <n>", "rounds of gating and removing (default: 1)", wholeNumber(1, 1000))
     .option("--batch <n>", "examples per step (default: 16)", wholeNumber(1, 100_000))
     .option("--learning-rate <r>", "of the weights (default: 1e-4)", realNumber({ above: 0 }))
-    .option("--gate-rate <r>", "learning rate of the gates (default: 2e-2)", realNumber({ above: 0 }))
+    .option(
+      "--gate-rate <r>",
+      "learning rate of the gates (default: 3e-2, with trained weights 1e-2)",
+      realNumber({ above: 0 }),
+    )
     .option("--seed <n>", "of the order and the choice of the data", wholeNumber(0, 2 ** 31 - 1), 1)
     .option(
       "--threads <n>",

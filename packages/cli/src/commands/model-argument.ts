@@ -5,9 +5,9 @@ import type { Dtype } from "@dgate/transformers";
 import { type Command, Option } from "commander";
 
 /** Element types that `save` can write. */
-export const writtenDtypes = ["fp32", "q8", "int8", "uint8", "q4"] as const satisfies readonly Dtype[];
+export const writtenDtypes: readonly Dtype[] = ["fp32", "q8", "int8", "uint8", "q4"];
 
-const dtypes = [...writtenDtypes, "fp16", "q4f16", "bnb4"] as const satisfies readonly Dtype[];
+const dtypes: readonly Dtype[] = [...writtenDtypes, "fp16", "q4f16", "bnb4"];
 
 /** A model as it is named on the command line. */
 export interface ModelArgument {

@@ -1,3 +1,4 @@
+import { isAbsolute } from "node:path";
 import { formatTable } from "@dgate/core";
 import type { LearnDocument } from "./document.ts";
 import { qualityFigure } from "./progress.ts";
@@ -23,9 +24,12 @@ export function describeLearning(document: LearnDocument): string {
     `masked and pruned outputs differ by at most ${maxAbsDiff.toExponential(1)}`,
     ...warnings.map((warning) => `note: ${warning}`),
     `wrote ${files.length} files to ${out} (${dtypes.join(", ")})`,
-    `open it with pipeline(${JSON.stringify(task)}, ${JSON.stringify(out)}, { dtype: ${JSON.stringify(dtypes[0])} })`,
+    `open it with pipeline(${JSON.stringify(task)}, ${JSON.stringify(pathOf(out))}, { dtype: ${JSON.stringify(dtypes[0])} })`,
   ].join("\n");
 }
+
+/** A relative path as transformers.js takes it: without a dot before it, it would be an id. */
+const pathOf = (out: string): string => (isAbsolute(out) || out.startsWith(".") ? out : `./${out}`);
 
 const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)} %`;
 

@@ -59,7 +59,7 @@ export function tellSaving(progress: Progress): (told: SaveProgress) => void {
 }
 
 /** `accuracy 91.2 %, loss 0.0312` */
-export const qualityText = (quality: Quality): string =>
+const qualityText = (quality: Quality): string =>
   Object.entries(quality)
     .map(([name, value]) => `${name} ${qualityFigure(name, value)}`)
     .join(", ");

@@ -3,7 +3,7 @@ import { CsvError, parse } from "csv-parse/sync";
 import { detectDelimiter } from "../data/csv.ts";
 
 /** One record of a text file, with the line that it begins in, from 1. */
-export interface TextRecord {
+interface TextRecord {
   readonly line: number;
   /** A line of text, what a line of JSON says, or the cells of a table by column. */
   readonly value: unknown;

@@ -22,9 +22,7 @@ const prunedBy = (graph: Graph, options: PlanOptions): Graph =>
 /** The constants of a graph by name. */
 const constantsOf = (graph: Graph) =>
   Object.fromEntries(
-    graph.initializers
-      .map(({ name, data }) => [name, [data!.dtype, data!.shape, [...readNumbers(data!)]]])
-      .sort(),
+    graph.initializers.map(({ name, data }) => [name, [data!.dtype, data!.shape, [...readNumbers(data!)]]]),
   );
 
 const networks: Readonly<Record<string, (seed: number) => Graph>> = {

@@ -34,12 +34,14 @@ describe.skipIf(folder === undefined)("models from elsewhere", () => {
           [q4, quantizeBlocks(graph, { operators: ["MatMul", "Gemm", "Gather"] })],
         ] as const) {
           checkGraph(small);
-          if (graph === whole) expect(report.sizeBytes.after / report.sizeBytes.before).toBeLessThan(share);
-          expect(report.sizeBytes.after).toBeLessThan(report.sizeBytes.before);
+          // Of a smaller model what stays float32 is a larger part.
+          const part = graph === whole ? share : 1;
+          expect(report.sizeBytes.after / report.sizeBytes.before).toBeLessThan(part);
           for (const runtime of ["node", "web"] as const)
             expect((await verify(graph, small, { runtime, runs: 2 })).maxRelDiff).toBeLessThan(limit);
         }
       }
     },
+    120_000,
   );
 });

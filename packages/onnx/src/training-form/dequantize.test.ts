@@ -294,14 +294,14 @@ test("the branches of an If become float, each in its place", async () => {
   net.input("x", ["batch", 4]);
   const flag = net.graph.addInput("flag", { dtype: "bool", shape: [] });
   const attributes = { then_branch: branch(2), else_branch: branch(3) };
-  const real = dequantizeModel(net.output(net.op("If", [flag], attributes, "choice")));
-  expect(isQuantized(real)).toBe(false);
+  const plain = dequantizeModel(net.output(net.op("If", [flag], attributes, "choice")));
+  expect(isQuantized(plain)).toBe(false);
   for (const [taken, factor] of [
     [1, 2],
     [0, 3],
   ] as const) {
     const feeds = { flag: tensorOf("bool", [], [taken]), x: tensorOf("float32", [1, 4], [0.25, -0.5, 1, 2]) };
-    const [y] = Object.values(await runOnce(real, feeds));
+    const [y] = Object.values(await runOnce(plain, feeds));
     expect([...numbersOf(y!)]).toEqual([0.25, -0.5, 1, 2].map((value) => value * factor));
   }
 });

@@ -144,6 +144,16 @@ describe("images", () => {
     ]);
   });
 
+  test("a path is read by the library before the processor sees it", async () => {
+    const seen: unknown[] = [];
+    const opened = {
+      ...fakeModel({ processor: async (image) => (seen.push(image), processor(image)) }),
+      readImage: async (source: string | URL) => ({ read: String(source) }),
+    };
+    await encodeExamples(opened, [{ image: "a.png" }, { image: { pixels: 1 } }]);
+    expect(seen).toEqual([{ read: "a.png" }, { pixels: 1 }]);
+  });
+
   test("an image that cannot be read is told by its position", async () => {
     const found = encodeExamples(fakeModel({ processor }), [{ image: "a.png" }, { image: "broken" }]);
     await expect(found).rejects.toMatchObject({

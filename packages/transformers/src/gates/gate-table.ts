@@ -14,6 +14,8 @@ export class GateTable {
     this.#blocks = blocks;
     this.#what = what;
     this.#values = blocks.map(({ groups }) => new Float64Array(groups).fill(1));
+    // For console.log in Node.
+    Object.defineProperty(this, Symbol.for("nodejs.util.inspect.custom"), { value: () => this.toString() });
   }
 
   /** Number of layers. */
@@ -88,11 +90,6 @@ export class GateTable {
       return [`layer ${layer}`, values.length, values.filter((value) => value !== 0).length];
     });
     return formatTable([this.#what, "groups", "open"], rows);
-  }
-
-  /** For `console.log` in Node. */
-  [Symbol.for("nodejs.util.inspect.custom")](): string {
-    return this.toString();
   }
 }
 

@@ -5,6 +5,8 @@ import { type EncodedExample, encodeExamples } from "../data/encode.ts";
 import type { Example } from "../data/example.ts";
 import { checkVocabulary, feedsFor, inBatches } from "../data/feeds.ts";
 import type { GatedPart } from "../gates/gated-part.ts";
+import { findBlocks } from "../blocks/find-blocks.ts";
+import { plainDecoder } from "../decoder/plain-decoder.ts";
 import { liveGraph } from "../gates/live-graph.ts";
 import type { HeadGates } from "../head-gates.ts";
 import { compareLatency } from "../measure/latency.ts";
@@ -58,7 +60,7 @@ export async function learnGates(
     { ...phase, onStep: (step) => progress.step(step) },
     {
       rounds: options.rounds ?? 1,
-      finish: options.finish ?? 0.3,
+      finish: options.finish ?? 0.6,
       lambda: options.lambda ?? 1e-3,
       scores: options.scores,
       target,
@@ -67,7 +69,7 @@ export async function learnGates(
       evaluate: async (graph) => progress.evaluated(await scorer.score(graph)),
     },
   );
-  install(gates, part, blocks, learned);
+  install(gates, task, learned);
   progress.enter("measure");
   const gated = await scorer.score(foldLive(part.live!, gates.gatesOf(part)));
   const stages = await measureStages(gates, part, {
@@ -92,7 +94,7 @@ export async function learnGates(
     evaluations: progress.evaluations,
     kept: learned.kept,
     scores: learned.scores,
-    warnings: warningsOf(blocks, learned, options),
+    warnings: warningsOf(task, learned, options),
   };
 }
 
@@ -102,9 +104,10 @@ type Task = Awaited<ReturnType<typeof prepareTask>>;
 async function prepareTask(gates: HeadGates, data: readonly Example[], options: LearnOptions) {
   const { model, runtime, threads, depth } = gates.internals;
   const { train = "gates", signal, seed = 1, batchSize = 16, maxLength } = options;
-  const part = learnablePart(gates);
-  const dense = part.graph;
-  const blocks = part.blocks.filter((block) => gates.table(block).of(block.name));
+  const part = learnablePart(gates, train);
+  const plain = plainDecoder(part.graph);
+  const dense = plain.graph;
+  const blocks = learnedBlocks(gates, part, dense);
   const encoded = await encodeExamples(model, data, { ...(maxLength !== undefined && { maxLength }) });
   const generator = randomGenerator(seed);
   const random = (): number => generator.next();
@@ -124,13 +127,23 @@ async function prepareTask(gates: HeadGates, data: readonly Example[], options: 
     train,
     depth,
     learningRate: options.learningRate ?? 1e-4,
-    gateRate: options.gateRate ?? (train === "gates" ? 2e-2 : 1e-2),
+    gateRate: options.gateRate ?? (train === "gates" ? 3e-2 : 1e-2),
     engine: { ...runtime.trainer, threads },
     batches: endlessBatches(dense, split.training, { batchSize, padId, labels: objective.labels, random }),
     signal,
   };
   const dims = dimsOf(dense, model.config, options.dims);
-  return { part, dense, blocks, encoded, split, objective, padId, scorer, phase, dims };
+  return { part, plain, dense, blocks, encoded, split, objective, padId, scorer, phase, dims };
+}
+
+/** The gated blocks in the graph that is trained: of a merged decoder those of its first step, by the same names. */
+function learnedBlocks(gates: HeadGates, part: GatedPart, dense: Graph): GatedBlock[] {
+  const known = new Map(part.blocks.map((block) => [block.name, block]));
+  const all = dense === part.graph ? part.blocks : findBlocks(dense, part.file).blocks;
+  return all.flatMap((block): GatedBlock[] => {
+    if (!gates.table(block).of(block.name)) return [];
+    return [{ ...block, cached: known.get(block.name)?.cached ?? false }];
+  });
 }
 
 /** Held-out examples of the caller's, or a part of the data. */
@@ -146,7 +159,7 @@ async function splitExamples(
 }
 
 /** The file that is learned: of an encoder and a decoder neither alone has what the other gives. */
-function learnablePart(gates: HeadGates): GatedPart {
+function learnablePart(gates: HeadGates, train: NonNullable<LearnOptions["train"]>): GatedPart {
   const parts = gates.internals.parts.filter(({ live }) => live);
   if (gates.internals.model.kind.output === "seq2seq" || parts.length !== 1) {
     throw new DgateError(
@@ -155,19 +168,36 @@ function learnablePart(gates: HeadGates): GatedPart {
         'prune it by importances: prune({ keep: 0.75, scores: await gates.importance("l2") }).',
     );
   }
-  return parts[0]!;
+  const part = parts[0]!; // there is one
+  if (!part.quantized || train === "gates") return part;
+  throw new DgateError(
+    "UNSUPPORTED",
+    `learn: ${part.source.path} holds integer codes, which are cut as they are and not trained; leave train at "gates", or open the float file: { dtype: "fp32" }.`,
+  );
 }
 
-/** Gates in the tables; weights, where they were trained, in the part. */
+/**
+ * Gates in the tables; weights, where they were trained, in the part. Codes of a quantized file cannot take fractions: its gates are on or off.
+ */
 function install(
   gates: HeadGates,
-  part: GatedPart,
-  blocks: readonly GatedBlock[],
+  { part, plain, blocks, phase }: Task,
   { graph, gates: values }: Learned,
 ): void {
-  for (const block of blocks) gates.table(block).of(block.name)!.set(values.get(block.name)!);
-  part.graph = graph;
-  part.live = liveGraph(graph, blocks);
+  for (const block of blocks) {
+    const learned = values.get(block.name)!;
+    gates
+      .table(block)
+      .of(block.name)!
+      .set(part.quantized ? learned.map((gate) => Number(gate !== 0)) : learned);
+  }
+  if (phase.train === "gates") return;
+  part.graph = plain.restore(graph);
+  const names = new Set(blocks.map(({ name }) => name));
+  part.live = liveGraph(
+    part.graph,
+    part.blocks.filter(({ name }) => names.has(name)),
+  );
 }
 
 /** Finds how small the model must be for a speed-up, by cutting and timing. */
@@ -203,12 +233,13 @@ function speedupGoal(
 }
 
 /** What went otherwise than one would wish. */
-function warningsOf(
-  blocks: readonly GatedBlock[],
-  { kept }: Learned,
-  { target, lambda }: LearnOptions,
-): string[] {
+function warningsOf({ part, blocks }: Task, { kept }: Learned, { target, lambda }: LearnOptions): string[] {
   const removed = blocks.some(({ name, groups }) => kept.get(name)!.length < groups);
+  if (removed && part.quantized) {
+    return [
+      `${part.source.path} holds integer codes: what stays is kept as it is, without the gates that were learned for it; open the float file for better quality.`,
+    ];
+  }
   if (removed) return [];
   const why = target
     ? "the target asks for none"

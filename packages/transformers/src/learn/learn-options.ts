@@ -43,16 +43,16 @@ export interface LearnOptions {
   readonly lambda?: number;
   /** `gates` (default): all weights are frozen, only gates are learned. `groups`: gates and the weights of the groups. `all`: every weight. */
   readonly train?: "gates" | "groups" | "all";
-  /** Steps in all (default 200), rounds together. */
+  /** Steps in all (default 300), rounds together. */
   readonly steps?: number;
-  /** Part of the steps that is left for training what stays, without penalty (default 0.3). */
+  /** Part of the steps that is left for training what stays, without penalty (default 0.6). */
   readonly finish?: number;
   /** Rounds of gating and removing, each with a part of the target (default 1). */
   readonly rounds?: number;
   readonly batchSize?: number;
   /** Learning rate of the weights (default 1e-4 of Adam), cosine to zero. */
   readonly learningRate?: number;
-  /** Learning rate of the gates (default 2e-2 where the weights are frozen, else 1e-2). */
+  /** Learning rate of the gates (default 3e-2 where the weights are frozen, else 1e-2). */
   readonly gateRate?: number;
   /** Longest example in tokens; longer ones are cut, and counted. */
   readonly maxLength?: number;

@@ -28,8 +28,19 @@ test("Spearman's correlation sees the order alone, and ties share their rank", (
   fc.assert(
     fc.property(fc.array(fc.integer({ min: -50, max: 50 }), { minLength: 2, maxLength: 30 }), (values) => {
       const order = new Set(values).size;
-      expect(rankCorrelation(values, values.map((x) => Math.exp(x / 20)))).toBeCloseTo(1, 10);
-      if (order > 1) expect(rankCorrelation(values, values.map((x) => -x))).toBeCloseTo(-1, 10);
+      expect(
+        rankCorrelation(
+          values,
+          values.map((x) => Math.exp(x / 20)),
+        ),
+      ).toBeCloseTo(1, 10);
+      if (order > 1)
+        expect(
+          rankCorrelation(
+            values,
+            values.map((x) => -x),
+          ),
+        ).toBeCloseTo(-1, 10);
     }),
   );
   expect(rankCorrelation([1, 1, 2], [1, 2, 3])).toBeCloseTo(Math.sqrt(3) / 2, 10);
@@ -52,7 +63,11 @@ test("rows of padding are left out", () => {
 test("the loss of the next token is counted for every token but the first of an example", () => {
   const examples = [example(0, [0, 1]), example(1, [1, 0, 1])];
   const sure = (id: number): Float32Array => row(id === 0 ? 50 : 0, id === 1 ? 50 : 0);
-  const losses = nextTokenLoss([sure(1), sure(0), sure(0), row(0, 0), sure(0)], { feeds: {}, examples, length: 3 });
+  const losses = nextTokenLoss([sure(1), sure(0), sure(0), row(0, 0), sure(0)], {
+    feeds: {},
+    examples,
+    length: 3,
+  });
   expect(losses).toHaveLength(3);
   expect(losses[0]).toBeCloseTo(0, 6);
   expect(losses[1]).toBeCloseTo(0, 6);

@@ -15,13 +15,21 @@ describe.each([
   const { graph } = make();
   const blocks = findBlocks(graph, "model").blocks.filter(({ group }) => group !== "layers");
   const scores = new Map(
-    blocks.map(({ name, groups }, i) => [name, Float64Array.from({ length: groups }, (_, j) => ((7 * j + 3 * i) % 11) / 11)]),
+    blocks.map(({ name, groups }, i) => [
+      name,
+      Float64Array.from({ length: groups }, (_, j) => ((7 * j + 3 * i) % 11) / 11),
+    ]),
   );
 
   test.each([0.9, 0.75])("of %f of the multiply–adds is met by the pruned model", async (macs) => {
     const target = resolveTarget(graph, blocks, { macs }, options);
     const kept = target.choose(scores, macs);
-    const { graph: pruned, verification } = await prunePart(graph, { blocks, kept, dims: options.dims, engine: {} });
+    const { graph: pruned, verification } = await prunePart(graph, {
+      blocks,
+      kept,
+      dims: options.dims,
+      engine: {},
+    });
     const left = countCosts(pruned, options.dims).macs / countCosts(graph, options.dims).macs;
     expect(verification.equal).toBe(true);
     expect(left).toBeLessThanOrEqual(macs + 1e-9);

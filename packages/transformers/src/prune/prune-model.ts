@@ -44,7 +44,8 @@ export async function pruneModel(gates: HeadGates, options: PruneOptions): Promi
     const blocks = part.blocks.filter(({ name }) => kept.has(name));
     const before = sizeOf(part, dims);
     if (!part.live || blocks.length === 0) {
-      files.push({ part, graph: part.source.graph, before, after: before, pruned: undefined, dims });
+      const graph = part.quantized ? part.source.graph : part.graph;
+      files.push({ part, graph, before, after: before, pruned: undefined, dims });
       continue;
     }
     const folded = foldLive(part.live, keptGates(gates.gatesOf(part), kept));
