@@ -16,11 +16,8 @@ const headLevels = [0.75, 0.5, 0.25].map((fraction) => ({
   sites: heads,
   target: { heads: fraction },
 }));
-const macLevels = [1.5, 2].map((times) => ({
-  name: `MACs ÷ ${times}`,
-  sites: both,
-  target: { macs: 1 / times },
-}));
+const macLevel = (times) => ({ name: `MACs ÷ ${times}`, sites: both, target: { macs: 1 / times } });
+const macLevels = [1.5, 2].map(macLevel);
 
 /** Sentences of SST-2 with their labels: every so many of those with more than five words. */
 function sentences(folder, file, every) {
@@ -36,6 +33,9 @@ function sentences(folder, file, every) {
 }
 
 const learn = { train: "gates", steps: 200, batchSize: 16 };
+
+/** A model this small has to adapt its weights to what is gone. */
+const storyLearn = { train: "all", learningRate: 1e-3, steps: 150, batchSize: 8, maxLength: 64, even: false };
 
 /** bert-mini-sst2 without its classifier: an encoder that gives hidden states. */
 async function encoderFolder(folder) {
@@ -127,15 +127,15 @@ export const tasks = {
   stories: {
     title:
       "stories260K (Llama, 5 layers of 4 key–value heads with 2 queries each), perplexity on stories that the dense model tells",
-    key: { model: "stories260K", learn, stories: 400 },
-    levels: [...headLevels, ...macLevels],
+    key: { model: "stories260K", learn: storyLearn, stories: 400 },
+    levels: headLevels,
     measures: ["perplexity", "loss"],
-    learn: { ...learn, maxLength: 128, even: false },
-    importance: { objective: "next-token", maxLength: 128 },
+    learn: storyLearn,
+    importance: { objective: "next-token", maxLength: 64 },
     open: (folder, options) => openHeadGates(join(folder, "models/tinyllamas/stories260K"), options),
     data: async (_, gates) => {
       const all = await stories(gates, 400);
-      return { training: all.slice(0, 320), heldOut: all.slice(320) };
+      return { training: all.slice(0, 340), heldOut: all.slice(340) };
     },
   },
   vit: {
@@ -145,7 +145,8 @@ export const tasks = {
       { name: "4 of 6 heads", sites: heads, target: { heads: 4 / 6 } },
       { name: "3 of 6 heads", sites: heads, target: { heads: 0.5 } },
       { name: "2 of 6 heads", sites: heads, target: { heads: 2 / 6 } },
-      ...macLevels,
+      // Patches, classifier and the last head of each layer are 56 % of this small model.
+      ...[1.25, 1.5].map(macLevel),
     ],
     measures: ["accuracy", "agreement", "loss"],
     learn,

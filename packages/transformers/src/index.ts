@@ -5,6 +5,11 @@ export { type ModelConfig, type PrunedConfig, prunedConfig } from "./decoder/dec
 export type { LibraryMajor } from "./decoder/decoder-families.ts";
 export { GateTable } from "./gates/gate-table.ts";
 export { HeadGates } from "./head-gates.ts";
+export type {
+  ImportanceMethod,
+  ImportanceOptions,
+  ImportanceProgress,
+} from "./importance/importance.ts";
 export {
   inspectModel,
   type InspectedFile,
@@ -14,6 +19,9 @@ export {
 export type { LearnOptions, LearnProgress, Objective, Target } from "./learn/learn-options.ts";
 export type { LearnReport, Quality, Stage } from "./learn/learn-report.ts";
 export { openHeadGates, type HeadGatesOptions } from "./open-head-gates.ts";
+export type { Latency } from "./measure/latency.ts";
+export type { KeptGroups, Scores } from "./prune/choose-groups.ts";
+export type { PruneOptions } from "./prune/prune-model.ts";
 export type { PrunedFile, PrunedTransformer } from "./prune/pruned-transformer.ts";
 export type {
   ModelFilesOptions,

@@ -81,5 +81,5 @@ function weighted({ set, site }: ResolvedGates, groupWeights: GroupWeights): Gro
   if (groupWeights === "sqrt-size") return defineGroups(set.members, { weights: groupWeights });
   const own = site.sites.find((name) => Object.hasOwn(groupWeights, name));
   const weight = own === undefined ? 1 : groupWeights[own]!;
-  return defineGroups(set.members, { weights: new Array<number>(set.groups).fill(weight) });
+  return defineGroups(set.members, { weights: Array.from({ length: set.groups }, () => weight) });
 }

@@ -129,10 +129,12 @@ describe.skipIf(!data)("learning gates of a trained BERT", { timeout: 120_000 },
     const report = await gates.learn(texts, { ...quick, target: { heads: 0.5 }, scores });
     expect(report.lambda).toBe(0);
     const ranked = [...scores.values()].flatMap((layer) => [...layer]).sort((a, b) => b - a);
-    for (const [name, kept] of report.kept) {
-      for (const head of kept)
-        if (kept.length > 1) expect(scores.get(name)![head]).toBeGreaterThanOrEqual(ranked[16]!);
-    }
+    // Of a layer that is left with one head, that one stays however weak it is.
+    const chosen = [...report.kept].filter(([, kept]) => kept.length > 1);
+    const weakest = Math.min(
+      ...chosen.flatMap(([name, kept]) => kept.map((head) => scores.get(name)![head]!)),
+    );
+    expect(weakest).toBeGreaterThanOrEqual(ranked[16]!);
     expect(openHeads(gates)).toBe(16);
   });
 

@@ -27,20 +27,19 @@ test("Spearman's correlation is that of a published example", () => {
 test("Spearman's correlation sees the order alone, and ties share their rank", () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: -50, max: 50 }), { minLength: 2, maxLength: 30 }), (values) => {
-      const order = new Set(values).size;
+      fc.pre(new Set(values).size > 1);
       expect(
         rankCorrelation(
           values,
           values.map((x) => Math.exp(x / 20)),
         ),
       ).toBeCloseTo(1, 10);
-      if (order > 1)
-        expect(
-          rankCorrelation(
-            values,
-            values.map((x) => -x),
-          ),
-        ).toBeCloseTo(-1, 10);
+      expect(
+        rankCorrelation(
+          values,
+          values.map((x) => -x),
+        ),
+      ).toBeCloseTo(-1, 10);
     }),
   );
   expect(rankCorrelation([1, 1, 2], [1, 2, 3])).toBeCloseTo(Math.sqrt(3) / 2, 10);

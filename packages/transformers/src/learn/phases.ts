@@ -250,7 +250,7 @@ function restored(
 }
 
 /** A graph with the weights that another one of the same names has, and the outputs of its own. */
-export function withWeightsOf(trained: Graph, model: Graph): Graph {
+function withWeightsOf(trained: Graph, model: Graph): Graph {
   const copy = model.clone();
   for (const { name, data } of trained.initializers) {
     const own = copy.value(name);

@@ -2,7 +2,7 @@ import type { LearnOptions, LearnProgress } from "./learn-options.ts";
 import type { Quality } from "./learn-report.ts";
 
 /** Steps in all, where the caller gives none. */
-export const defaultSteps = 300;
+const defaultSteps = 300;
 
 /** Counts the steps of all rounds and phases, keeps what they gave, and tells the caller. */
 export class Progress {

@@ -11,7 +11,7 @@ const options = { dims: { batch_size: 1, sequence_length: 6, past_sequence_lengt
 describe.each([
   ["BERT", () => bert({ head: "classifier", hidden: 24 })],
   ["Llama with grouped queries", () => llama({})],
-])("a target of %s", (_, make) => {
+])("a target of %s", (_name, make) => {
   const { graph } = make();
   const blocks = findBlocks(graph, "model").blocks.filter(({ group }) => group !== "layers");
   const scores = new Map(

@@ -121,7 +121,7 @@ function unreached(fraction: number, left: number, what: string): never {
   );
 }
 
-export const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
+const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
 
 function entryOf(target: Target): ["heads" | "macs" | "speedup", number] {
   const entries = Object.entries(target) as ["heads" | "macs" | "speedup", number][]; // its one key, checked below

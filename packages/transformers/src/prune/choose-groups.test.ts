@@ -88,8 +88,9 @@ describe("chooseGroups", () => {
       ["heads", Float64Array.of(0.5, 0.1)],
       ["ffn", Float64Array.of(0.2, 0.9, 0.3, 0.8)],
     ]);
-    const costOf = ({ group }: GatedBlock): number => (group === "heads" ? 10 : 1);
-    const { kept, cost } = chooseGroups(blocks, scores, 14, { costOf });
+    const { kept, cost } = chooseGroups(blocks, scores, 14, {
+      costOf: ({ group }) => (group === "heads" ? 10 : 1),
+    });
     expect(Object.fromEntries(kept)).toEqual({ heads: [0], ffn: [0, 1, 2, 3] });
     expect(cost).toBe(14);
   });

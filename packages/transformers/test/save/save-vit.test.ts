@@ -25,9 +25,9 @@ describe.skipIf(!data)("saving a pruned vision transformer", () => {
   let images: CifarImage[] = [];
 
   beforeAll(async () => {
-    folder = await vitFolder(data);
+    folder = await vitFolder(data!);
     parent = await mkdtemp(join(tmpdir(), "dgate-save-"));
-    images = await cifarImages(300, "test_subset_3000", data);
+    images = await cifarImages(300, "test_subset_3000", data!);
     gates = await openHeadGates(folder, { sites: ["heads", "ffn"], transformers });
   });
 
