@@ -1,6 +1,6 @@
 // Which heads and neurons to keep, by D-Gating, gradient importance (Michel et al. 2019), Wanda, L2 norm, at random: quality of the pruned model
 // against what is left of it. Every method has the same steps of the same optimiser on the same batches: gating spends a part of them on choosing.
-// `pnpm bench head-quality`; models and texts from DGATE_DATA; DGATE_SEEDS=1,2,3, DGATE_TASKS=bert,embedding,stories,vit choose. Runs are kept in the
+// `pnpm bench head-quality`; models and texts from DGATE_DATA; DGATE_SEEDS=1,2,3, DGATE_TASKS=bert,embedding,stories,vit, DGATE_LEVELS=MACs choose. Runs are kept in the
 // temporary directory, so that one that was stopped goes on.
 import { createHash } from "node:crypto";
 import { execFileSync } from "node:child_process";
@@ -60,9 +60,24 @@ async function measure(task, level, method, seed) {
   };
 }
 
+/** Scores of heads and of neurons cannot be ranked together as they are: each layer's are divided by their mean, as `planFrom` does. */
+const comparable = (scores) =>
+  new Map(
+    [...scores].map(([name, values]) => {
+      const middle = values.reduce((a, b) => a + b, 0) / values.length;
+      return [name, values.map((value) => value / (middle || 1))];
+    }),
+  );
+
 /** A result from the cache, or a new one. */
 async function cached(task, level, method, seed) {
-  const key = JSON.stringify({ version: 2, task: task.key, level, method, seed });
+  const key = JSON.stringify({
+    version: level.sites.length > 1 ? 3 : 2,
+    task: task.key,
+    level,
+    method,
+    seed,
+  });
   const path = join(
     tmpdir(),
     "dgate-head-quality",
@@ -82,7 +97,8 @@ const spread = (values) => Math.sqrt(mean(values.map((value) => (value - mean(va
 for (const name of wanted) {
   const task = tasks[name];
   const results = {};
-  for (const level of task.levels) {
+  const levels = task.levels.filter((level) => level.name.includes(process.env.DGATE_LEVELS ?? ""));
+  for (const level of levels) {
     for (const method of methods) {
       for (const seed of seeds) {
         const result = await cached(task, level, method, seed);
@@ -96,10 +112,10 @@ for (const name of wanted) {
     `\n${task.title}\ndense: ${task.measures.map((key) => `${key} ${first.dense[key]?.toFixed(4)}`).join(", ")}\n`,
   );
   for (const measureName of task.measures) {
-    const header = [measureName, ...task.levels.map((level) => level.name)];
+    const header = [measureName, ...levels.map((level) => level.name)];
     const rows = methods.map((method) => [
       method.name,
-      ...task.levels.map((level) => {
+      ...levels.map((level) => {
         const values = results[level.name][method.name].map(({ pruned }) => pruned[measureName]);
         return `${mean(values).toFixed(4)} ± ${spread(values).toFixed(4)}`;
       }),

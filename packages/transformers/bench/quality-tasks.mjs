@@ -19,20 +19,19 @@ const headLevels = [0.75, 0.5, 0.25].map((fraction) => ({
 const macLevel = (times) => ({ name: `MACs ÷ ${times}`, sites: both, target: { macs: 1 / times } });
 const macLevels = [1.5, 2].map(macLevel);
 
-/** Sentences of SST-2 with their labels: every so many of those with more than five words. */
-function sentences(folder, file, every) {
-  const rows = readFileSync(join(folder, "sst2", file), "utf8")
-    .trim()
-    .split("\n")
-    .slice(1);
-  return rows
-    .map((row) => row.split("\t"))
-    .filter(([text]) => text.split(" ").length > 5)
-    .filter((_, i) => i % every === 0)
-    .map(([text, label]) => ({ text, label: Number(label) }));
+/** Sentences of SST-2 with their labels. */
+function sentences(folder, file) {
+  const rows = readFileSync(join(folder, "sst2", file), "utf8").trim().split("\n").slice(1);
+  return rows.map((row) => row.split("\t")).map(([text, label]) => ({ text, label: Number(label) }));
 }
 
-const learn = { train: "gates", steps: 200, batchSize: 16 };
+/** What is learned from: every twelfth of the training set's phrases of 4 to 12 words. */
+const phrases = (folder) =>
+  sentences(folder, "train.tsv")
+    .filter(({ text }) => text.split(" ").length > 3 && text.split(" ").length < 13)
+    .filter((_, i) => i % 12 === 0);
+
+const learn = { train: "gates", steps: 150, batchSize: 16 };
 
 /** A model this small has to adapt its weights to what is gone. */
 const storyLearn = { train: "all", learningRate: 1e-3, steps: 150, batchSize: 8, maxLength: 64, even: false };
@@ -100,28 +99,30 @@ export const tasks = {
   bert: {
     title:
       "bert-mini-sst2 (4 layers of 8 heads), accuracy on the 872 sentences of SST-2's development set; learned by distillation, no labels",
-    key: { model: "bert-mini-sst2", learn, every: 20 },
+    key: { model: "bert-mini-sst2", learn, phrases: "4 to 12 words, every 12th" },
     levels: [...headLevels, ...macLevels],
     measures: ["accuracy", "agreement", "loss"],
     learn,
     open: (folder, options) => openHeadGates(join(folder, "models/bert-mini-sst2"), options),
     data: async (folder) => ({
-      training: sentences(folder, "train.tsv", 20),
-      heldOut: sentences(folder, "glue-dev.tsv", 1),
+      training: phrases(folder),
+      heldOut: sentences(folder, "glue-dev.tsv"),
     }),
   },
   embedding: {
     title:
       "The encoder of bert-mini-sst2 as a sentence embedder: cosine with the dense model's embeddings, and rank correlation of all pairs' similarities",
-    key: { model: "bert-mini-encoder", learn: { ...learn, objective: "embedding" }, every: 20 },
+    key: { model: "bert-mini-encoder", learn: { ...learn, objective: "embedding" }, phrases: "4 to 12 words, every 12th" },
     levels: [...headLevels, ...macLevels],
     measures: ["cosine", "rankCorrelation"],
     learn: { ...learn, objective: "embedding" },
     importance: { objective: "embedding" },
     open: async (folder, options) => openHeadGates((encoder ??= await encoderFolder(folder)), options),
     data: async (folder) => ({
-      training: sentences(folder, "train.tsv", 20).map(({ text }) => text),
-      heldOut: sentences(folder, "glue-dev.tsv", 2).map(({ text }) => text),
+      training: phrases(folder).map(({ text }) => text),
+      heldOut: sentences(folder, "glue-dev.tsv")
+        .filter((_, i) => i % 2 === 0)
+        .map(({ text }) => text),
     }),
   },
   stories: {

@@ -2,9 +2,9 @@ import { DgateError, formatTable } from "@dgate/core";
 import { writeModel } from "@dgate/onnx";
 import type { BlockFinding, GatedBlock, SiteGroup } from "./blocks/block.ts";
 import type { GatedPart } from "./gates/gated-part.ts";
-import { GatedSession, type SessionGate } from "./gates/gated-session.ts";
+import { classOf, GatedSession, type SessionGate } from "./gates/gated-session.ts";
 import { GateTable } from "./gates/gate-table.ts";
-import { withOpenGates } from "./gates/live-graph.ts";
+import { type LiveGraph, withOpenGates } from "./gates/live-graph.ts";
 import { type ImportanceMethod, type ImportanceOptions, importanceOf } from "./importance/importance.ts";
 import { learnGates } from "./learn/learn-gates.ts";
 import type { LearnOptions } from "./learn/learn-options.ts";
@@ -13,6 +13,7 @@ import type { Example } from "./data/example.ts";
 import type { Library, LibraryModel, LibraryPipeline, LibrarySession } from "./library/library.ts";
 import type { LibraryRuntime } from "./library/runtime.ts";
 import { type SessionSlot, sessionSlots } from "./library/session-slots.ts";
+import { checkSameNames, swapBack, type SwappedSession } from "./library/swapped-session.ts";
 import type { Scores } from "./prune/choose-groups.ts";
 import { type PruneOptions, pruneModel } from "./prune/prune-model.ts";
 import type { PrunedTransformer } from "./prune/pruned-transformer.ts";
@@ -29,18 +30,13 @@ export interface HeadGatesParts {
   readonly threads: number;
 }
 
-/** A session that was put in the place of another. */
-interface Attached {
-  readonly slot: SessionSlot;
-  readonly before: LibrarySession;
-  readonly session: GatedSession;
-}
-
 /** A model of transformers.js with a gate for every attention head, and on request for feed-forward neurons and whole residual branches. */
 export class HeadGates {
   readonly #parts: HeadGatesParts;
   readonly #tables: Readonly<Record<SiteGroup, GateTable>>;
-  #attached: Attached[] = [];
+  #attached: SwappedSession[] = [];
+  /** What gated sessions run. */
+  readonly #running = new WeakMap<LibrarySession, { readonly part: GatedPart; readonly live: LiveGraph }>();
   #learned: LearnReport | undefined;
 
   /** Made by `openHeadGates`. */
@@ -116,7 +112,7 @@ export class HeadGates {
     return this;
   }
 
-  /** All gates to one. */
+  /** All gates to one. Weights that were learned stay. */
   reset(): this {
     for (const table of Object.values(this.#tables)) {
       table.blocks.forEach((block) => table.of(block.name)!.fill(1));
@@ -160,48 +156,60 @@ export class HeadGates {
   async attach(target: LibraryPipeline | LibraryModel = this.pipeline): Promise<() => Promise<void>> {
     const model = "model" in target ? target.model : target;
     const slots = sessionSlots(model);
-    const made: Attached[] = [];
-    for (const part of this.#parts.parts) {
-      if (!part.live) continue;
-      const own = part.source.slot.file;
-      const slot = slots.find(({ file }) => file === own) ?? (slots.length === 1 ? slots[0] : undefined);
-      if (!slot) {
-        throw new DgateError(
-          "CHECK",
-          `attach: the pipeline has the sessions ${slots.map(({ file }) => file).join(", ")}, but the gates are of ${own}; attach a pipeline of the same model.`,
-        );
+    const made: SwappedSession[] = [];
+    const detach = async (): Promise<void> => {
+      this.#attached = this.#attached.filter((each) => !made.includes(each));
+      for (const swapped of made) await swapBack(swapped);
+    };
+    try {
+      for (const part of this.#parts.parts) {
+        if (part.live) made.push(await this.#gated(part, part.live, slotOf(part, slots)));
       }
-      made.push(await this.#gated(part, slot));
+      for (const swapped of made) checkSameNames(swapped);
+    } catch (error) {
+      await detach();
+      throw error;
     }
     for (const { slot, session } of made) slot.set(session);
     this.#attached.push(...made);
-    return async () => {
-      for (const { slot, before, session } of made) {
-        if (slot.get() === session) slot.set(before);
-        await session.release();
-      }
-      this.#attached = this.#attached.filter((each) => !made.includes(each));
-    };
+    return detach;
   }
 
-  async #gated(part: GatedPart, slot: SessionSlot): Promise<Attached> {
+  async #gated(part: GatedPart, live: LiveGraph, slot: SessionSlot): Promise<SwappedSession> {
     const { library, runtime } = this.#parts;
     const before = slot.get();
-    const own = (before instanceof GatedSession ? part.source.slot.get() : before).constructor;
-    if (!(before instanceof GatedSession) && own !== (runtime.sessionClass as unknown)) {
+    if (classOf(before) !== runtime.sessionClass) {
       throw new DgateError(
         "OPTION",
         "attach: the pipeline's session is of another copy of onnxruntime than the one that the gates run in; open both with one import of transformers.js.",
       );
     }
-    const live = part.live!; // the caller has looked
-    const inner = await runtime.sessionClass.create(writeModel(withOpenGates(live)), { logSeverityLevel: 3 });
+    const inner = await this.#open(live);
     const gates = this.gatesOf(part);
     const feeds = [...live.inputs].map(([block, input]): SessionGate => {
       return { input, values: () => gates.get(block)! };
     });
     const session = new GatedSession(library, inner, before, feeds);
+    this.#running.set(session, { part, live });
     return { slot, before, session };
+  }
+
+  async #open(live: LiveGraph): Promise<LibrarySession> {
+    const { sessionClass } = this.#parts.runtime;
+    const session = await sessionClass.create(writeModel(withOpenGates(live)), { logSeverityLevel: 3 });
+    return session;
+  }
+
+  /** Lets attached pipelines run the weights that were learned. */
+  async #renew(): Promise<void> {
+    for (const { session } of this.#attached) {
+      const running = this.#running.get(session);
+      if (!(session instanceof GatedSession) || !running?.part.live || running.part.live === running.live)
+        continue;
+      const { part } = running;
+      await session.renew(await this.#open(running.part.live));
+      this.#running.set(session, { part, live: running.part.live });
+    }
   }
 
   /**
@@ -217,9 +225,14 @@ export class HeadGates {
     return importanceOf(this, method, data, options);
   }
 
-  /** Learns the gates from data: see `LearnOptions`. What falls short of the target is turned off; `prune` removes it. */
+  /**
+   * Learns the gates from data: see `LearnOptions`. What falls short of the target is turned off; `prune` removes it. Gates begin at one, whatever was set before;
+   * weights go on from what an earlier call learned, and groups that it turned off with their weights stay off. A call that fails or is cancelled changes
+   * nothing. Attached pipelines run what was learned.
+   */
   async learn(data: readonly Example[], options: LearnOptions = {}): Promise<LearnReport> {
     this.#learned = await learnGates(this, data, options);
+    await this.#renew();
     return this.#learned;
   }
 
@@ -230,10 +243,17 @@ export class HeadGates {
 
   /** Puts former sessions back and frees the gated ones; the pipeline stays open. */
   async dispose(): Promise<void> {
-    for (const { slot, before, session } of this.#attached) {
-      if (slot.get() === session) slot.set(before);
-      await session.release();
-    }
-    this.#attached = [];
+    for (const swapped of this.#attached.splice(0)) await swapBack(swapped);
   }
+}
+
+/** The place of a file's session in a pipeline. */
+function slotOf({ source }: GatedPart, slots: readonly SessionSlot[]): SessionSlot {
+  const own = source.slot.file;
+  const slot = slots.find(({ file }) => file === own) ?? (slots.length === 1 ? slots[0] : undefined);
+  if (slot) return slot;
+  throw new DgateError(
+    "CHECK",
+    `attach: the pipeline has the sessions ${slots.map(({ file }) => file).join(", ")}, but the gates are of ${own}; attach a pipeline of the same model.`,
+  );
 }

@@ -3,12 +3,12 @@ import type { RunnerOptions } from "@dgate/onnx";
 import type { SiteGroup } from "./blocks/block.ts";
 import { gatedPart } from "./gates/gated-part.ts";
 import { HeadGates } from "./head-gates.ts";
-import { findLibrary, type LibraryModel, type LibraryPipeline } from "./library/library.ts";
+import { findLibrary, type Library, type LibraryModel, type LibraryPipeline } from "./library/library.ts";
 import { checkSameRuntime, runtimeOf } from "./library/runtime.ts";
 import { sessionSlots } from "./library/session-slots.ts";
 import { checkDtype, type Dtype } from "./source/dtype.ts";
 import { type FilesOptions, modelFiles } from "./source/model-files.ts";
-import { openModel } from "./source/open-model.ts";
+import { openModel, type OpenedModel } from "./source/open-model.ts";
 
 /** Options of `openHeadGates`. */
 export interface HeadGatesOptions extends FilesOptions {
@@ -53,14 +53,29 @@ export async function openHeadGates(
   checkOptions(source, { depth, sites, threads });
   const library = await findLibrary(options.transformers);
   const { name, pipeline } = nameOf(source, options);
+  if (pipeline) checkSameLibrary(library, pipeline);
   const files = modelFiles(library, name, options);
   const model = await openModel(library, files, {
     ...options,
     ...(dtype !== undefined && { dtype: checkDtype("openHeadGates", dtype) }),
     ...(pipeline && { pipeline }),
   });
+  try {
+    return await gatesOf(library, model, options);
+  } catch (error) {
+    if (!pipeline) await model.pipeline.dispose?.();
+    throw error;
+  }
+}
+
+/** The gates of an opened model. */
+async function gatesOf(
+  library: Library,
+  model: OpenedModel,
+  { depth = 3, sites = ["heads"], threads = 1, ort }: HeadGatesOptions,
+): Promise<HeadGates> {
   const runtime = await runtimeOf(library, sessionSlots(model.pipeline.model)[0]!.get());
-  if (options.ort) checkSameRuntime(runtime, options.ort);
+  if (ort) checkSameRuntime(runtime, ort);
   const parts = model.parts.map((part) => gatedPart(part, sites));
   const gates = new HeadGates({ library, runtime, model, parts, groups: sites, depth, threads });
   if (parts.some(({ live }) => live)) return gates;
@@ -72,7 +87,10 @@ export async function openHeadGates(
           .map(({ name: place, gated }) => `${place}: ${gated}`)
           .join("; ")
       : `it has no attention and no feed-forward layers that @dgate/transformers knows; try prune of @dgate/onnx`;
-  throw new DgateError("NO_MATCH", `openHeadGates: "${name}" has no ${sites.join(", ")} to gate: ${why}.`);
+  throw new DgateError(
+    "NO_MATCH",
+    `openHeadGates: "${model.files.name}" has no ${sites.join(", ")} to gate: ${why}.`,
+  );
 }
 
 function checkOptions(
@@ -101,11 +119,13 @@ function checkOptions(
       `openHeadGates: threads is ${threads}, expected a whole number of at least 1.`,
     );
   }
-  const unknown = sites.find((site) => !groups.includes(site));
-  if (sites.length === 0 || unknown !== undefined) {
+  const listed = Array.isArray(sites);
+  const unknown = listed ? sites.find((site) => !groups.includes(site)) : undefined;
+  if (!listed || sites.length === 0 || unknown !== undefined) {
+    const what = listed ? (unknown === undefined ? "is empty" : `has "${unknown}"`) : "is no list";
     throw new DgateError(
       "OPTION",
-      `openHeadGates: sites ${unknown === undefined ? "is empty" : `has "${unknown}"`}; expected some of ${groups.join(", ")}.`,
+      `openHeadGates: sites ${what}; expected some of ${groups.join(", ")}: ["heads"], say.`,
     );
   }
 }
@@ -125,5 +145,14 @@ function nameOf(
   throw new DgateError(
     "OPTION",
     "openHeadGates: give the pipeline in place of its model, for its tokenizer is needed too; pipeline(…) makes one.",
+  );
+}
+
+/** Version 2 keeps its sessions elsewhere than later ones: a pipeline of one is none of the other. */
+function checkSameLibrary({ name, version, major }: Library, { model }: LibraryPipeline): void {
+  if ((major === 2) === (model?.sessions === undefined)) return;
+  throw new DgateError(
+    "OPTION",
+    `openHeadGates: the pipeline is not of ${name} ${version}, which was found; give its own module: { transformers: await import(…) }.`,
   );
 }

@@ -18,6 +18,13 @@ test("an example is named by its place in the file", () => {
   expect(told("learn: example 7 is odd.")).toBe("learn m: example 7 is odd.");
 });
 
+test("a held-out example is named by its place in its own file", () => {
+  const error = new DgateError("DATA", "learn: held-out example 0 has no label.");
+  expect(inCommandWords(error, "learn m", ["train.tsv: line 2"], ["test.tsv: line 5"])).toMatchObject({
+    message: "learn m: test.tsv: line 5 has no label.",
+  });
+});
+
 test("arguments of functions become options", () => {
   expect(told('learn: Ask for that, open with sites: ["heads", "ffn"], or lower { minimum }.')).toBe(
     "learn m: Ask for that, give --sites heads,ffn, or lower --minimum.",

@@ -20,6 +20,7 @@ const words: readonly (readonly [RegExp, string])[] = [
   [/target \{ heads \}/, "--target heads"],
   [/^steps is/, "--steps is"],
   [/heldOut is/, "--held-out is"],
+  [/^maxLength is/, "--max-length is"],
   [/give \{ text, label \}, or leave the objective out/, "give it one, or leave --objective out"],
   [/give texts, pairs of texts, or \{ text, label \}/, "give texts to learn from"],
   [/prune it by importances: prune\(.*\)/, "prune its files one by one with dgate prune"],
@@ -28,12 +29,21 @@ const words: readonly (readonly [RegExp, string])[] = [
 /**
  * An error of a package as the command tells it: of which model it is, in the command's own words, with the place of an example in its file.
  *
- * @param places of the examples
+ * @param places of the examples, and of those that are held out where they have a file of their own
  */
-export function inCommandWords(error: unknown, command: string, places: readonly string[] = []): unknown {
+export function inCommandWords(
+  error: unknown,
+  command: string,
+  places: readonly string[] = [],
+  heldOutPlaces: readonly string[] = [],
+): unknown {
   if (!(error instanceof DgateError)) return error;
   const told = words.reduce((text, [from, to]) => text.replace(from, to), error.message);
-  const placed = told.replace(/\bexample (\d+)\b/, (whole, index: string) => places[Number(index)] ?? whole);
+  const placed = told.replace(
+    /\b(held-out )?example (\d+)\b/,
+    (whole, isHeldOut: string | undefined, index: string) =>
+      (isHeldOut === undefined ? places : heldOutPlaces)[Number(index)] ?? whole,
+  );
   return new DgateError(error.code, placed.startsWith(command) ? placed : `${command}: ${placed}`, {
     cause: error,
   });

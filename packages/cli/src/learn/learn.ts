@@ -23,7 +23,8 @@ export async function learn(request: LearnRequest, context: Context): Promise<Le
     try {
       return await learnFrom(request, { data, heldOut }, context);
     } catch (error) {
-      throw inCommandWords(error, `learn ${request.model}`, data.places);
+      const heldOutPlaces = typeof heldOut === "object" ? heldOut.places : [];
+      throw inCommandWords(error, `learn ${request.model}`, data.places, heldOutPlaces);
     }
   } catch (error) {
     await undo();
@@ -33,14 +34,14 @@ export async function learn(request: LearnRequest, context: Context): Promise<Le
 
 interface Data {
   readonly data: Examples;
-  readonly heldOut: number | Examples["examples"] | undefined;
+  /** A fraction, or those of a file of their own. */
+  readonly heldOut: number | Examples | undefined;
 }
 
 async function heldOutOf(request: LearnRequest): Promise<Data["heldOut"]> {
   const { heldOut } = request;
   if (typeof heldOut !== "string") return heldOut;
-  const { examples } = await readExamples(heldOut, { ...request, limit: undefined });
-  return examples;
+  return readExamples(heldOut, { ...request, limit: undefined });
 }
 
 async function learnFrom(request: LearnRequest, data: Data, context: Context): Promise<LearnDocument> {
@@ -82,9 +83,10 @@ async function open(request: LearnRequest, context: Context): Promise<HeadGates>
 async function learnAndSave(
   gates: HeadGates,
   request: LearnRequest,
-  { data, heldOut }: Data,
+  { data, heldOut: scored }: Data,
   context: Context,
 ): Promise<LearnDocument> {
+  const heldOut = typeof scored === "object" ? scored.examples : scored;
   const { signal, progress } = context;
   const { target, train, seed, lambda, objective, steps, rounds, batch, learningRate, gateRate } = request;
   const { maxLength, minimum, even, latency, dim } = request;

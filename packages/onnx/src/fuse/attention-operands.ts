@@ -6,7 +6,7 @@ import type { Stage } from "./trace-layout.ts";
 import type { UnfusedAttention } from "./unfused-attention.ts";
 
 /** Q, K or V in the form that an operator reads, made on demand. */
-export interface Operand {
+interface Operand {
   /** What it is multiplied by before its use in the un-fused graph. */
   readonly factor: number;
   /** The value itself, if it is in that form already. */

@@ -9,7 +9,7 @@ import { isMiss, type Miss, miss } from "./miss.ts";
 import { layoutAfter, type Stage, stagesAfter, stagesBehind } from "./trace-layout.ts";
 
 /** The axes of an attention layer. */
-export interface AttentionAxes {
+interface AttentionAxes {
   readonly batch: Axis;
   /** Empty where there is one head without an axis of its own. */
   readonly heads: Axis;

@@ -1,6 +1,7 @@
 import { DgateError } from "@dgate/core";
 import type { Encoding, LibraryPipeline } from "../library/library.ts";
 import type { OpenedModel } from "../source/open-model.ts";
+import { giveWay } from "../stop-if-aborted.ts";
 import type { Example } from "./example.ts";
 
 /** Inputs of one example, without padding: numbers by input name. */
@@ -34,13 +35,20 @@ export interface EncodeOptions {
   readonly maxLength?: number;
   /** Number of classes, for labels. */
   readonly classes?: number;
+  /** Positions of the examples in the caller's list, where they are some of it. */
+  readonly positions?: readonly number[];
+  /** What an example is called in messages (default `example`). */
+  readonly noun?: string;
+  /** Who cancels (default `learn`). */
+  readonly where?: string;
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Puts examples through the model's own tokenizer or processor.
  *
  * @throws DgateError `DATA` for data that is no list, for examples of which none has a text, for a label that the model does not have, and for a token that it
- * does not know (see `checkVocabulary`), each with its position
+ * does not know (see `checkVocabulary`), each with its position; `OPTION` for a `maxLength` that the model does not take, `ABORTED`
  */
 export async function encodeExamples(
   model: OpenedModel,
@@ -53,17 +61,21 @@ export async function encodeExamples(
       "learn: data is no list; give an array of texts, pairs of texts, or { text, label }.",
     );
   }
-  const maxLength = options.maxLength ?? longest(model);
+  const { noun = "example", where = "learn", signal } = options;
+  const maxLength = lengthOf(model, options.maxLength);
   const found: EncodedExample[] = [];
   let [truncated, empty] = [0, 0];
-  for (const [index, example] of examples.entries()) {
-    const parts = partsOf(example, index);
-    const label = labelOf(model.config, parts.label, index, options.classes);
+  for (const [at, example] of examples.entries()) {
+    if (at % 32 === 0) await giveWay(signal, where);
+    const index = options.positions?.[at] ?? at;
+    const place = `${noun} ${index}`;
+    const parts = partsOf(example, place);
+    const label = labelOf(model.config, parts.label, place, options.classes);
     if ("image" in parts) {
       found.push({
         index,
         tokens: {},
-        features: await imageFeatures(model, parts.image, index),
+        features: await imageFeatures(model, parts.image, place),
         label,
       });
       continue;
@@ -72,7 +84,7 @@ export async function encodeExamples(
       empty += 1;
       continue;
     }
-    const { tokens, cut } = await tokensOf(model.pipeline, parts.text, maxLength, index);
+    const { tokens, cut } = await tokensOf(model.pipeline, parts.text, maxLength, place);
     truncated += cut ? 1 : 0;
     found.push({ index, tokens, features: {}, label });
   }
@@ -85,21 +97,27 @@ export async function encodeExamples(
   return { examples: found, truncated, empty, maxLength };
 }
 
-/** What the tokenizer and the position table of the model both allow; generous where neither says. */
-function longest({ pipeline, config }: OpenedModel): number {
+/** What the tokenizer and the position table of the model both allow, 512 at most if nothing else is asked for. */
+function lengthOf({ pipeline, config }: OpenedModel, wanted: number | undefined): number {
   const limits = [
     pipeline.tokenizer?.model_max_length,
     config["max_position_embeddings"],
     config["n_positions"],
   ].filter((limit): limit is number => typeof limit === "number" && limit > 0 && limit < 1e6);
-  return Math.min(512, ...limits);
+  const most = Math.min(...limits);
+  if (wanted === undefined) return Math.min(512, most);
+  if (wanted <= most) return wanted;
+  throw new DgateError(
+    "OPTION",
+    `learn: maxLength is ${wanted}, but tokenizer and model take ${most} tokens at most.`,
+  );
 }
 
 type Parts =
   | { readonly text: readonly string[]; readonly label: number | string | undefined }
   | { readonly image: unknown; readonly label: number | string | undefined };
 
-function partsOf(example: Example, index: number): Parts {
+function partsOf(example: Example, place: string): Parts {
   if (typeof example === "string") return { text: [example], label: undefined };
   if (isPair(example)) return { text: example, label: undefined };
   if (typeof example === "object" && example !== null) {
@@ -110,7 +128,7 @@ function partsOf(example: Example, index: number): Parts {
   }
   throw new DgateError(
     "DATA",
-    `learn: example ${index} is neither a text, a pair of texts, { text, label } nor { image, label }.`,
+    `learn: ${place} is neither a text, a pair of texts, { text, label } nor { image, label }.`,
   );
 }
 
@@ -120,7 +138,7 @@ const isPair = (value: unknown): value is readonly [string, string] =>
 function labelOf(
   config: Readonly<Record<string, unknown>>,
   label: number | string | undefined,
-  index: number,
+  place: string,
   classes: number | undefined,
 ): number | undefined {
   if (label === undefined) return undefined;
@@ -132,7 +150,7 @@ function labelOf(
     return found;
   throw new DgateError(
     "DATA",
-    `learn: example ${index} has the label ${JSON.stringify(label)}, but the model has ${count} classes` +
+    `learn: ${place} has the label ${JSON.stringify(label)}, but the model has ${count} classes` +
       `${
         Object.keys(names).length > 0
           ? `: ${Object.entries(names)
@@ -150,13 +168,13 @@ async function tokensOf(
   pipeline: LibraryPipeline,
   [text, pair]: readonly string[],
   maxLength: number,
-  index: number,
+  place: string,
 ): Promise<{ readonly tokens: Readonly<Record<string, readonly number[]>>; readonly cut: boolean }> {
   const { tokenizer } = pipeline;
   if (!tokenizer) {
     throw new DgateError(
       "OPTION",
-      `learn: example ${index} is a text, but the pipeline "${pipeline.task}" has no tokenizer; give images as { image }.`,
+      `learn: ${place} is a text, but the pipeline "${pipeline.task}" has no tokenizer; give images as { image }.`,
     );
   }
   const common = { padding: false, ...(pair !== undefined && { text_pair: [pair] }) };
@@ -176,12 +194,12 @@ const rowOf = (encoding: Encoding, name: string): number[] =>
 async function imageFeatures(
   { pipeline: { processor, task }, readImage }: OpenedModel,
   image: unknown,
-  index: number,
+  place: string,
 ): Promise<EncodedExample["features"]> {
   if (!processor) {
     throw new DgateError(
       "OPTION",
-      `learn: example ${index} is an image, but the pipeline "${task}" has no processor; give texts.`,
+      `learn: ${place} is an image, but the pipeline "${task}" has no processor; give texts.`,
     );
   }
   const named = typeof image === "string" || image instanceof URL;
@@ -189,7 +207,7 @@ async function imageFeatures(
     (cause: unknown) => {
       throw new DgateError(
         "DATA",
-        `learn: example ${index}: the image${named ? ` ${String(image)}` : ""} cannot be read (${String(cause)}).`,
+        `learn: ${place}: the image${named ? ` ${String(image)}` : ""} cannot be read (${String(cause)}).`,
         { cause },
       );
     },

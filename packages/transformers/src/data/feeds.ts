@@ -149,7 +149,7 @@ export function shuffled<T>(items: readonly T[], random: () => number): T[] {
  *
  * @throws DgateError `CHECK` if the examples have a token past the table: a tokenizer of another model
  */
-export function checkVocabulary(graph: Graph, examples: readonly EncodedExample[]): void {
+export function checkVocabulary(graph: Graph, examples: readonly EncodedExample[], noun = "example"): void {
   const ids = graph.value("input_ids");
   const rows = ids && tableRows(graph, ids);
   if (rows === undefined) return;
@@ -158,7 +158,7 @@ export function checkVocabulary(graph: Graph, examples: readonly EncodedExample[
     if (bad === undefined) continue;
     throw new DgateError(
       "CHECK",
-      `learn: the tokenizer gives token ${bad} for example ${index}, but the model has ${rows} (0 to ${rows - 1}); it is the tokenizer of another model.`,
+      `learn: the tokenizer gives token ${bad} for ${noun} ${index}, but the model has ${rows} (0 to ${rows - 1}); it is the tokenizer of another model.`,
     );
   }
 }

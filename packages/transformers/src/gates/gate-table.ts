@@ -58,16 +58,18 @@ export class GateTable {
 
   #layer(layer: number, group: number): Float64Array {
     const values = this.#values[layer];
+    const noun = this.#what;
     if (!values) {
-      throw new DgateError(
-        "GROUP",
-        `gates: there is no layer ${layer} with ${this.#what}s; the model has ${this.layers} (0 to ${this.layers - 1}).`,
-      );
+      const there =
+        this.layers === 0
+          ? "none is gated; name them in the sites of openHeadGates"
+          : `there are ${this.layers} (0 to ${this.layers - 1})`;
+      throw new DgateError("GROUP", `gates: no layer ${layer} with a ${noun} to gate: ${there}.`);
     }
     if (!Number.isInteger(group) || group < 0 || group >= values.length) {
       throw new DgateError(
         "GROUP",
-        `gates: layer ${layer} has ${values.length} ${this.#what}s (0 to ${values.length - 1}), not ${group}.`,
+        `gates: layer ${layer} has no ${noun} ${group}; it has ${values.length} (0 to ${values.length - 1}).`,
       );
     }
     return values;

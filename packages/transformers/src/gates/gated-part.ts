@@ -11,7 +11,9 @@ export interface GatedPart {
   readonly source: ModelPart;
   /** Whether the file holds integer codes in place of weights. */
   readonly quantized: boolean;
-  /** The model in floating point (of a quantized file its dequantized form), with what was learned since. */
+  /** The model in floating point as it was opened: of a quantized file its dequantized form. */
+  readonly dense: Graph;
+  /** The same with the weights that were learned since. */
   graph: Graph;
   /** Blocks of `graph`, of all kinds. */
   readonly blocks: readonly GatedBlock[];
@@ -27,5 +29,5 @@ export function gatedPart(source: ModelPart, groups: readonly SiteGroup[]): Gate
   const { blocks, findings } = findBlocks(graph, source.file);
   const chosen = blocks.filter(({ group }) => groups.includes(group));
   const live = chosen.length > 0 ? liveGraph(graph, chosen) : undefined;
-  return { file: source.file, source, quantized, graph, blocks, findings, live };
+  return { file: source.file, source, quantized, dense: graph, graph, blocks, findings, live };
 }

@@ -12,7 +12,7 @@ export interface SessionGate {
  * library's own onnxruntime, so that the library knows the tensors that come back.
  */
 export class GatedSession implements LibrarySession {
-  readonly #inner: LibrarySession;
+  #inner: LibrarySession;
   readonly #gates: readonly SessionGate[];
   readonly #library: Library;
   config?: unknown;
@@ -53,6 +53,18 @@ export class GatedSession implements LibrarySession {
     return this.#inner.run({ ...feeds, ...Object.fromEntries(gates) }, ...rest);
   }
 
+  /** The class of onnxruntime that runs inside. */
+  get innerClass(): unknown {
+    return classOf(this.#inner);
+  }
+
+  /** Runs another session from now on, of the same inputs and outputs: one of weights that were learned. */
+  async renew(inner: LibrarySession): Promise<void> {
+    const former = this.#inner;
+    this.#inner = inner;
+    await former.release?.();
+  }
+
   async release(): Promise<void> {
     await this.#inner.release?.();
   }
@@ -61,3 +73,7 @@ export class GatedSession implements LibrarySession {
     return this.#gates.some(({ input }) => input === name);
   }
 }
+
+/** The class of onnxruntime that a session runs in. */
+export const classOf = (session: LibrarySession): unknown =>
+  session instanceof GatedSession ? session.innerClass : session.constructor;

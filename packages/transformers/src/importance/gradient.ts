@@ -13,8 +13,9 @@ import type { EncodedExample } from "../data/encode.ts";
 import { feedsFor } from "../data/feeds.ts";
 import { liveGraph } from "../gates/live-graph.ts";
 import type { Scores } from "../prune/choose-groups.ts";
+import { giveWay } from "../stop-if-aborted.ts";
 import type { ExampleLoss } from "./prediction-loss.ts";
-import { checkWithoutBranches, fedTo, pause, type ScoringContext } from "./scoring-context.ts";
+import { checkWithoutBranches, fedTo, type ScoringContext } from "./scoring-context.ts";
 
 /** What `gradientScores` is given beside model and data. */
 export interface GradientContext extends ScoringContext {
@@ -56,7 +57,7 @@ export async function gradientScores(
   try {
     runner = await openRunner(backward, engine);
     for (const example of taken) {
-      await pause(signal);
+      await giveWay(signal, "importance");
       const { feeds } = feedsFor(graph, [example]);
       const shape = (await shapes?.of(feeds)) ?? [];
       const results = await runner.run({

@@ -132,15 +132,19 @@ async function scoresFromData(
 async function chosenExamples(
   { internals: { model } }: HeadGates,
   data: readonly Example[],
-  { seed = 0, examples = 128, maxLength }: ImportanceOptions,
+  { seed = 0, examples = 128, maxLength, signal }: ImportanceOptions,
 ): Promise<readonly EncodedExample[]> {
+  const common = {
+    where: "importance",
+    ...(maxLength !== undefined && { maxLength }),
+    ...(signal && { signal }),
+  };
+  if (!Array.isArray(data) || data.length <= examples)
+    return (await encodeExamples(model, data, common)).examples;
   const random = randomGenerator(seed);
-  const chosen =
-    Array.isArray(data) && data.length > examples
-      ? shuffled<Example>(data, () => random.next()).slice(0, examples)
-      : data;
-  const encoded = await encodeExamples(model, chosen, maxLength === undefined ? {} : { maxLength });
-  return encoded.examples;
+  const positions = shuffled([...data.keys()], () => random.next()).slice(0, examples);
+  const chosen = positions.map((at) => data[at]!);
+  return (await encodeExamples(model, chosen, { ...common, positions })).examples;
 }
 
 function checkOptions(method: string, { seed, batchSize, maxLength, examples }: ImportanceOptions): void {

@@ -12,15 +12,6 @@ export interface ScoringContext {
 }
 
 /**
- * Lets timers and signals in between two runs: the WASM runtime never gives way by itself.
- * @throws DgateError `ABORTED`
- */
-export async function pause(signal: AbortSignal | undefined): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 0));
-  if (signal?.aborted) throw new DgateError("ABORTED", "importance: cancelled.", { cause: signal.reason });
-}
-
-/**
  * Refuses a graph with branches: what happens in the branch that is not taken has no gradient and no activations. See `firstStep` for merged decoders.
  * @throws DgateError `UNSUPPORTED`
  */

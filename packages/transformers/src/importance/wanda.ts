@@ -12,9 +12,10 @@ import type { GatedBlock } from "../blocks/block.ts";
 import type { EncodedExample } from "../data/encode.ts";
 import { feedsFor } from "../data/feeds.ts";
 import type { Scores } from "../prune/choose-groups.ts";
+import { giveWay } from "../stop-if-aborted.ts";
 import { indicesOf, readersOf, siteForm, weightOf } from "./group-slices.ts";
 import { addSquareSums, type ReaderInput, readerInputs } from "./reader-inputs.ts";
-import { checkWithoutBranches, fedTo, pause, type ScoringContext } from "./scoring-context.ts";
+import { checkWithoutBranches, fedTo, type ScoringContext } from "./scoring-context.ts";
 
 /** What `wandaScores` is given beside model and data. */
 export interface WandaContext extends ScoringContext {
@@ -54,7 +55,7 @@ export async function wandaScores(
   const runner = await openRunner(runnable, engine);
   try {
     for (const batch of ofEqualLength(examples, batchSize)) {
-      await pause(signal);
+      await giveWay(signal, "importance");
       const results = await runner.run(fedTo(runner, feedsFor(graph, batch).feeds));
       for (const [key, output] of outputs) addTo(sums, key, numbersOf(results[output]!));
       onExamples?.(batch.length);

@@ -48,7 +48,7 @@ test("Spearman's correlation sees the order alone, and ties share their rank", (
 test("rows of padding are left out", () => {
   const examples = [example(0, [5, 6]), example(1, [7, 8, 9])];
   const values = Float32Array.from({ length: 2 * 3 * 2 }, (_, i) => i);
-  const rows = rowsOf(values, { feeds: {}, examples, length: 3 }, true);
+  const rows = rowsOf(values, { feeds: {}, examples, length: 3 }, { perToken: true });
   expect(rows.map((each) => [...each])).toEqual([
     [0, 1],
     [2, 3],
@@ -56,7 +56,9 @@ test("rows of padding are left out", () => {
     [8, 9],
     [10, 11],
   ]);
-  expect(rowsOf(values.subarray(0, 4), { feeds: {}, examples, length: 3 }, false)).toHaveLength(2);
+  expect(rowsOf(values.subarray(0, 4), { feeds: {}, examples, length: 3 }, { perToken: false })).toHaveLength(
+    2,
+  );
 });
 
 test("the loss of the next token is counted for every token but the first of an example", () => {

@@ -1,18 +1,15 @@
 import type { EncodedBatch } from "../data/feeds.ts";
 
-/** The rows of an output `[examples, …, width]` that count: one for each example, or one for each token that is no padding. */
+/** The rows of an output `[examples, …, width]` that count: so many for each example, or one for each token that is no padding. */
 export function rowsOf(
   values: Float32Array,
   { examples, length }: EncodedBatch,
-  perToken: boolean,
+  { perToken, rows = 1 }: { readonly perToken: boolean; readonly rows?: number },
 ): Float32Array[] {
-  const rows = perToken
-    ? examples.length * tokensPerExample(values, examples.length, length)
-    : examples.length;
-  const width = values.length / rows;
-  const each = rows / examples.length;
+  const each = perToken ? tokensPerExample(values, examples.length, length) : rows;
+  const width = values.length / (each * examples.length);
   return examples.flatMap(({ tokens }, e) => {
-    const real = perToken ? Math.min(each, tokens["input_ids"]?.length ?? each) : 1;
+    const real = perToken ? Math.min(each, tokens["input_ids"]?.length ?? each) : each;
     return Array.from({ length: real }, (_, t) =>
       values.subarray((e * each + t) * width, (e * each + t + 1) * width),
     );
@@ -32,14 +29,44 @@ export function argmax(row: Float32Array): number {
 
 /** Kullback–Leibler divergence `Σ p·(log p − log q)` of the distributions softmax(p) and softmax(q), in nats. */
 export function rowDivergence(p: Float32Array, q: Float32Array): number {
-  const [logP, logQ] = [logSoftmax(p), logSoftmax(q)];
-  return logP.reduce((sum, log, i) => sum + Math.exp(log) * (log - logQ[i]!), 0);
+  const [normP, normQ] = [logNorm(p), logNorm(q)];
+  let sum = 0;
+  for (let i = 0; i < p.length; i++) {
+    const log = p[i]! - normP;
+    sum += Math.exp(log) * (log - (q[i]! - normQ));
+  }
+  return sum;
 }
 
-function logSoftmax(row: Float32Array): Float64Array {
-  const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
-  const total = Math.log(row.reduce((sum, x) => sum + Math.exp(x - largest), 0));
-  return Float64Array.from(row, (x) => x - largest - total);
+/** `−log softmax(row)[label]`, in nats. */
+export const rowLoss = (row: Float32Array, label: number): number => logNorm(row) - row[label]!;
+
+/** `log Σ e^x` */
+function logNorm(row: Float32Array): number {
+  let largest = -Infinity;
+  for (const x of row) largest = Math.max(largest, x);
+  let sum = 0;
+  for (const x of row) sum += Math.exp(x - largest);
+  return Math.log(sum) + largest;
+}
+
+/** Cosine of the angle between two rows; 0 where one of them is zero. */
+export function cosine(a: Float32Array, b: Float32Array): number {
+  let [dot, aa, bb] = [0, 0, 0];
+  for (let i = 0; i < a.length; i++) {
+    const [x, y] = [a[i]!, b[i]!];
+    dot += x * y;
+    aa += x * x;
+    bb += y * y;
+  }
+  return dot / (Math.sqrt(aa * bb) || 1);
+}
+
+/** Mean of the squared differences of two rows. */
+export function meanSquare(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2;
+  return sum / a.length;
 }
 
 /** Cross-entropy of every token but the first of each example, from the logits of the token before, in nats. */
@@ -50,7 +77,7 @@ export function nextTokenLoss(rows: readonly Float32Array[], { examples }: Encod
     const ids = tokens["input_ids"] ?? [];
     ids.forEach((_, t) => {
       const next = ids[t + 1];
-      if (next !== undefined) losses.push(-logSoftmax(rows[at + t]!)[next]!);
+      if (next !== undefined) losses.push(rowLoss(rows[at + t]!, next));
     });
     at += ids.length;
   }

@@ -17,10 +17,17 @@ export interface TrainedObjective {
   readonly labels?: string;
   /** Whether the output has one row per token, so that padding is left out. */
   readonly perToken: boolean;
+  /** Rows of an example where they are not those of tokens (default 1). */
+  readonly rows?: number;
+  /** What rows are: states, or logits, of classes or of the token that follows. */
+  readonly rowsAre: "states" | "classes" | "next tokens";
 }
 
 /** Name of the output that `embedding` adds: `[batch, width]`, mean over tokens, of length 1. */
-export const embeddingOutput = "dgate.embedding";
+const embeddingOutput = "dgate.embedding";
+
+/** Name of the output that stands for both outputs of question answering: `[batch, 2, positions]`, logits of where the answer begins and ends. */
+const spanOutput = "dgate.span";
 
 /**
  * What a model learns by.
@@ -34,13 +41,20 @@ export function objectiveOf(
   wanted: Objective = "distill",
 ): TrainedObjective {
   const output = mainOutput(graph, kind);
-  const perToken = kind.output !== "classes";
+  const states = kind.output === "hidden";
+  const pooled = graph.value(output)?.type?.shape?.length === 2;
+  const perToken = kind.output !== "classes" && !(states && pooled);
   const hasMask = graph.inputs.some(({ name }) => name === "attention_mask");
   const mask = perToken && hasMask && kind.input === "text" ? { mask: "attention_mask" } : {};
   const common = {
     objective: wanted,
     output,
     perToken,
+    rowsAre: states
+      ? ("states" as const)
+      : kind.output === "language"
+        ? ("next tokens" as const)
+        : ("classes" as const),
     prepare: (model: Graph): Graph => withOutputs(model, [output]),
   };
   if (wanted === "labels") return labelled(common, kind, examples);
@@ -50,16 +64,26 @@ export function objectiveOf(
     return { ...common, loss: nextToken({ logits: output, ...mask }) };
   }
   if (wanted === "embedding") {
-    if (kind.output !== "hidden") refuse(wanted, kind, "a model that gives hidden states");
+    if (!states) refuse(wanted, kind, "a model that gives hidden states");
     return {
       ...common,
       output: embeddingOutput,
       perToken: false,
-      prepare: (model) => withEmbedding(model, output),
+      prepare: (model) => withEmbedding(model, output, pooled),
       loss: distill({ kind: "mse", output: embeddingOutput }),
     };
   }
-  return { ...common, loss: distill({ kind: kind.output === "hidden" ? "mse" : "kl", output, ...mask }) };
+  if (output === spanStart) {
+    return {
+      ...common,
+      output: spanOutput,
+      perToken: false,
+      rows: 2,
+      prepare: withSpan,
+      loss: distill({ kind: "kl", output: spanOutput }),
+    };
+  }
+  return { ...common, loss: distill({ kind: states ? "mse" : "kl", output, ...mask }) };
 }
 
 function labelled(
@@ -68,14 +92,19 @@ function labelled(
   examples: readonly EncodedExample[],
 ): TrainedObjective {
   if (kind.output !== "classes") refuse("labels", kind, "a classifier");
+  checkLabels(examples);
+  return { ...common, labels: "labels", loss: crossEntropy({ logits: common.output, labels: "labels" }) };
+}
+
+/** @throws DgateError `DATA` naming an example without a label */
+export function checkLabels(examples: readonly EncodedExample[], noun = "example"): void {
   const without = examples.find(({ label }) => label === undefined);
   if (without) {
     throw new DgateError(
       "DATA",
-      `learn: example ${without.index} has no label; give { text, label }, or leave the objective out: the dense model is the teacher then.`,
+      `learn: ${noun} ${without.index} has no label; give { text, label }, or leave the objective out: the dense model is the teacher then.`,
     );
   }
-  return { ...common, labels: "labels", loss: crossEntropy({ logits: common.output, labels: "labels" }) };
 }
 
 function refuse(objective: Objective, { task }: TaskKind, expected: string): never {
@@ -85,13 +114,15 @@ function refuse(objective: Objective, { task }: TaskKind, expected: string): nev
   );
 }
 
+const [spanStart, spanEnd] = ["start_logits", "end_logits"] as const;
+
 /** The output that says what the model thinks: logits, or the last hidden states. */
 function mainOutput(graph: Graph, { output, task }: TaskKind): string {
   const names = graph.outputs.map(({ name }) => name).filter((name) => !name.startsWith("present"));
   const wanted =
     output === "hidden" || output === "seq2seq"
       ? ["last_hidden_state", "token_embeddings"]
-      : ["logits", "start_logits"];
+      : ["logits", ...(names.includes(spanEnd) ? [spanStart] : [])];
   const found = wanted.find((name) => names.includes(name)) ?? (names.length === 1 ? names[0] : undefined);
   if (found !== undefined) return found;
   throw new DgateError(
@@ -107,42 +138,81 @@ function withOutputs(graph: Graph, names: readonly string[]): Graph {
   return copy;
 }
 
-/** Adds the embedding that sentence encoders are used for: the mean of the states over real tokens, divided by its length. */
-function withEmbedding(graph: Graph, states: string): Graph {
-  const copy = graph.clone();
-  const hidden = copy.value(states)!; // an output of the model
-  const mask = copy.value("attention_mask");
-  const op = (name: string, inputs: readonly Value[], attributes: Record<string, Attribute> = {}): Value =>
-    copy.addNode({ op: name, inputs, attributes }).outputs[0]!;
-  const along = (name: string, x: Value, axis: number, attributes: Record<string, Attribute> = {}): Value =>
-    alongAxis(copy, op, name, x, axis, attributes);
-  const counted = mask
-    ? op("Mul", [hidden, along("Unsqueeze", op("Cast", [mask], { to: int(1) }), 2)])
-    : hidden;
-  // The direction of a sum over the tokens is that of their mean.
-  const total = along("ReduceSum", counted, 1, { keepdims: int(0) });
-  const squares = along("ReduceSum", op("Mul", [total, total]), 1, { keepdims: int(1) });
-  const epsilon = copy.addInitializer(copy.freshName("dgate.epsilon"), tensorOf("float32", [], [1e-12]));
-  const length = op("Sqrt", [op("Add", [squares, epsilon])]);
-  const { outputs } = copy.addNode({
-    op: "Div",
-    inputs: [total, length],
-    outputs: [copy.addValue(embeddingOutput, { dtype: "float32", shape: ["batch", "width"] })],
-  });
-  copy.setOutputs([outputs[0]!]);
-  return copy;
+/** Adds nodes to a graph. */
+class Nodes {
+  readonly graph: Graph;
+
+  constructor(graph: Graph) {
+    this.graph = graph;
+  }
+
+  op(name: string, inputs: readonly Value[], attributes: Record<string, Attribute> = {}): Value {
+    return this.graph.addNode({ op: name, inputs, attributes }).outputs[0]!;
+  }
+
+  /** An operator along one axis: an input from operator set 13 on, an attribute before. */
+  along(name: string, x: Value, axis: number, attributes: Record<string, Attribute> = {}): Value {
+    if ((this.graph.opsets.get("") ?? 17) < 13)
+      return this.op(name, [x], { ...attributes, axes: ints([axis]) });
+    const axes = this.graph.addInitializer(
+      this.graph.freshName("dgate.axis"),
+      tensorOf("int64", [1], [axis]),
+    );
+    return this.op(name, [x, axes], attributes);
+  }
+
+  number(value: number): Value {
+    return this.graph.addInitializer(this.graph.freshName("dgate.number"), tensorOf("float32", [], [value]));
+  }
+
+  float32(x: Value): Value {
+    return this.op("Cast", [x], { to: int(1) });
+  }
+
+  /** An output of a model in single precision, whose small numbers half precision does not have. */
+  result(name: string): Value {
+    const value = this.graph.value(name)!; // an output of the model
+    return value.type?.dtype === "float16" ? this.float32(value) : value;
+  }
+
+  /** Makes the result of an operator the only output. */
+  only(name: string, shape: readonly (number | string)[], op: string, inputs: readonly Value[]): Graph {
+    const output = this.graph.addValue(name, { dtype: "float32", shape });
+    this.graph.addNode({ op, inputs, outputs: [output] });
+    this.graph.setOutputs([output]);
+    return this.graph;
+  }
 }
 
-/** An operator along one axis: an input from operator set 13 on, an attribute before. */
-function alongAxis(
-  graph: Graph,
-  op: (name: string, inputs: readonly Value[], attributes: Record<string, Attribute>) => Value,
-  name: string,
-  x: Value,
-  axis: number,
-  attributes: Record<string, Attribute>,
-): Value {
-  if ((graph.opsets.get("") ?? 17) < 13) return op(name, [x], { ...attributes, axes: ints([axis]) });
-  const axes = graph.addInitializer(graph.freshName("dgate.axis"), tensorOf("int64", [1], [axis]));
-  return op(name, [x, axes], attributes);
+/** Adds the embedding that sentence encoders are used for: the mean of the states over real tokens (of pooled ones there is one), divided by its length. */
+function withEmbedding(graph: Graph, states: string, pooled: boolean): Graph {
+  const nodes = new Nodes(graph.clone());
+  const hidden = nodes.result(states);
+  // The direction of a sum over the tokens is that of their mean.
+  const total = pooled ? hidden : nodes.along("ReduceSum", masked(nodes, hidden), 1, { keepdims: int(0) });
+  const squares = nodes.along("ReduceSum", nodes.op("Mul", [total, total]), 1, { keepdims: int(1) });
+  const length = nodes.op("Sqrt", [nodes.op("Add", [squares, nodes.number(1e-12)])]);
+  return nodes.only(embeddingOutput, ["batch", "width"], "Div", [total, length]);
+}
+
+function masked(nodes: Nodes, states: Value): Value {
+  const mask = nodes.graph.value("attention_mask");
+  return mask ? nodes.op("Mul", [states, nodes.along("Unsqueeze", nodes.float32(mask), 2)]) : states;
+}
+
+/** Adds the logits of both ends of an answer as one output; padding cannot be either. */
+function withSpan(graph: Graph): Graph {
+  const nodes = new Nodes(graph.clone());
+  const ends = [spanStart, spanEnd].map((name) => nodes.along("Unsqueeze", nodes.result(name), 1));
+  const both = nodes.graph.addNode({ op: "Concat", inputs: ends, attributes: { axis: int(1) } }).outputs[0]!;
+  const mask = nodes.graph.value("attention_mask");
+  const real = mask ? nodes.float32(mask) : undefined;
+  const bias = real
+    ? nodes.along(
+        "Unsqueeze",
+        nodes.op("Mul", [nodes.op("Sub", [real, nodes.number(1)]), nodes.number(1e4)]),
+        1,
+      )
+    : nodes.number(0);
+  return nodes.only(spanOutput, ["batch", 2, "positions"], "Add", [both, bias]);
 }

@@ -3,6 +3,7 @@ import {
   type Batch,
   foldGates,
   type Graph,
+  insertGates,
   mask,
   planFrom,
   findSites,
@@ -83,9 +84,9 @@ export async function gatePhase(model: Graph, options: PhaseOptions, gating: Gat
   const { blocks, train, depth, learningRate, gateRate } = options;
   const { steps, target, goal, left } = gating;
   let { lambda } = gating;
-  const trainer = await openTrainer(options.objective.prepare(model), {
-    ...trainerOptions(options, blocks),
-    depth,
+  const initial = train === "gates" ? "ones" : "balanced";
+  const trainer = await openTrainer(gatedModel(model, options, { depth, initial }), {
+    ...trainerOptions(options),
     lambda: () => lambda,
     learningRate,
     gateRate,
@@ -110,7 +111,9 @@ export async function gatePhase(model: Graph, options: PhaseOptions, gating: Gat
     }
     const scores = relative(await strengths(trainer, blocks, train), start, left);
     const learned = await trainer.gated();
-    return { scores, lambda, steps: done, fold: (survivors) => restored(learned, before, blocks, survivors) };
+    const fold = (survivors: KeptGroups): Graph =>
+      withWeightsOf(restored(learned, before, blocks, survivors), model);
+    return { scores, lambda, steps: done, fold };
   } finally {
     await trainer.dispose();
   }
@@ -130,10 +133,8 @@ export async function finishPhase(
   const frozen = train === "gates";
   const ones = new Map(blocks.map(({ name, groups }) => [name, new Float64Array(groups).fill(1)]));
   if (steps === 0) return { graph: model, gates: ones };
-  const trainer = await openTrainer(options.objective.prepare(model), {
-    ...trainerOptions(options, blocks),
-    depth: 2,
-    initial: "ones",
+  const trainer = await openTrainer(gatedModel(model, options, { depth: 2, initial: "ones" }), {
+    ...trainerOptions(options),
     lambda: 0,
     learningRate: warmupCosine(learningRate),
     gateRate: frozen ? warmupCosine(gateRate / 2) : 0,
@@ -157,29 +158,34 @@ async function fitStep(trainer: Trainer, { batches, signal }: PhaseOptions, step
   return trainer.fit([next.value], { steps, ...(signal && { signal }) });
 }
 
-function trainerOptions(
-  { objective, teacher, train, engine }: PhaseOptions,
-  blocks: readonly GatedBlock[],
-): TrainerOptions {
-  const common = {
-    ...engine,
-    loss: objective.loss,
-    teacher,
-    train,
-    optimizer: adam(),
-    clipNorm: 1,
-  };
+function trainerOptions({ objective, teacher, train, engine }: PhaseOptions): TrainerOptions {
+  return { ...engine, loss: objective.loss, teacher, train, optimizer: adam(), clipNorm: 1 };
+}
+
+/**
+ * The model with gates and with the outputs of its objective. It is gated first: what an objective adds makes another model, whose sites would be
+ * others.
+ *
+ * @param depth of the penalty: where weights are frozen all D factors are gates
+ */
+function gatedModel(
+  model: Graph,
+  { objective, blocks, train }: PhaseOptions,
+  { depth, initial }: { readonly depth: number; readonly initial: "ones" | "balanced" },
+): Graph {
   if (train === "gates") {
     const { sites, roles } = readerSites(blocks);
-    return { ...common, sites, roles, gate: sites.map(({ name }) => name) };
+    const names = sites.map(({ name }) => name);
+    return objective.prepare(insertGates(model, sites, { depth: depth + 1, initial, roles, sites: names }));
   }
   const sites = blocks.flatMap((block) => block.sites);
-  return {
-    ...common,
-    sites,
-    gate: sites.map(({ name }) => name),
+  const gated = insertGates(model, sites, {
+    depth,
+    initial,
     roles: { heads: ["consumer"], neurons: ["consumer"], layers: ["parameter"] },
-  };
+    sites: sites.map(({ name }) => name),
+  });
+  return objective.prepare(gated);
 }
 
 /** How strong each group is. */
@@ -220,7 +226,7 @@ function relative(now: Scores, start: Scores, left: KeptGroups): Scores {
 }
 
 /** Groups of which more than this part is left. */
-export function aliveIn(scores: Scores, above: number = aliveAbove): KeptGroups {
+function aliveIn(scores: Scores, above: number = aliveAbove): KeptGroups {
   return new Map(
     [...scores].map(([name, values]) => [name, [...values.keys()].filter((group) => values[group]! > above)]),
   );

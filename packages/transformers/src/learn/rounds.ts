@@ -1,16 +1,22 @@
 import type { Graph } from "@dgate/onnx";
 import type { KeptGroups, Scores } from "../prune/choose-groups.ts";
-import { aliveIn, finishPhase, type Gated, gatePhase, type PhaseOptions, turnedOff } from "./phases.ts";
+import { aliveGroups } from "./alive-groups.ts";
+import { finishPhase, type Gated, gatePhase, type PhaseOptions, turnedOff } from "./phases.ts";
 import type { Progress } from "./progress.ts";
 import type { ResolvedTarget } from "./target.ts";
 
 /** How the steps are spent. */
 export interface RoundOptions {
+  /** Groups that are learned; others are off already and stay so. */
+  readonly left: KeptGroups;
   readonly rounds: number;
   /** Part of the steps that trains what stays. */
   readonly finish: number;
   readonly lambda: number;
   readonly target: ResolvedTarget | undefined;
+  /** Bounds of what dies without a target: see `PruneOptions`. */
+  readonly even: boolean;
+  readonly minimum: number;
   /** Scores that are given: nothing is gated then. */
   readonly scores: Scores | undefined;
   readonly progress: Progress;
@@ -40,15 +46,12 @@ const deadBelow = 1e-2;
  *
  * @throws DgateError `OPTION` for a target that cannot be reached, and as training
  */
-export async function inRounds(dense: Graph, phase: PhaseOptions, options: RoundOptions): Promise<Learned> {
+export async function inRounds(model: Graph, phase: PhaseOptions, options: RoundOptions): Promise<Learned> {
   const { rounds, finish, target, progress } = options;
-  const all = new Map(
-    phase.blocks.map(({ name, groups }) => [name, Array.from({ length: groups }, (_, j) => j)]),
-  );
   let learned: Learned = {
-    graph: dense,
+    graph: model,
     gates: new Map(),
-    kept: all,
+    kept: options.left,
     scores: new Map(),
     lambda: options.lambda,
   };
@@ -59,7 +62,7 @@ export async function inRounds(dense: Graph, phase: PhaseOptions, options: Round
     const steps = Math.max(1, Math.floor((progress.steps * (1 - finish)) / rounds));
     const before = learned;
     const gated: Gated = options.scores
-      ? { scores: options.scores, lambda: 0, steps: 0, fold: () => before.graph }
+      ? { scores: closed(options.scores, before.kept), lambda: 0, steps: 0, fold: () => before.graph }
       : await gatePhase(before.graph, phase, {
           steps,
           lambda: options.lambda,
@@ -69,9 +72,10 @@ export async function inRounds(dense: Graph, phase: PhaseOptions, options: Round
         });
     const fraction =
       last && options.measureGoal ? await options.measureGoal(gated.scores, learned.graph) : goal;
-    const kept = target
-      ? within(target.choose(gated.scores, fraction), all)
-      : aliveIn(gated.scores, deadBelow);
+    const chosen = target
+      ? target.choose(gated.scores, fraction)
+      : aliveGroups(phase.blocks, gated.scores, deadBelow, options);
+    const kept = within(chosen, before.kept);
     const folded = phase.train === "gates" ? learned.graph : gated.fold(kept);
     const off = turnedOff(folded, phase.blocks, kept, phase.train);
     await options.evaluate(off);
@@ -84,14 +88,20 @@ export async function inRounds(dense: Graph, phase: PhaseOptions, options: Round
   return learned;
 }
 
-/** Blocks that a target says nothing of stay whole. */
-const within = (kept: KeptGroups, all: KeptGroups): KeptGroups => new Map([...all, ...kept]);
-
-/** Gates with zeros for groups that go. */
-const closed = (gates: Scores, kept: KeptGroups): Scores =>
+/** Blocks that a target says nothing of stay as they are, and what is off stays off. */
+const within = (kept: KeptGroups, left: KeptGroups): KeptGroups =>
   new Map(
-    [...gates].map(([name, values]) => {
-      const own = new Set(kept.get(name) ?? values.keys());
-      return [name, values.map((value, group) => (own.has(group) ? value : 0))];
+    [...left].map(([name, groups]) => {
+      const own = new Set(kept.get(name) ?? groups);
+      return [name, groups.filter((group) => own.has(group))];
+    }),
+  );
+
+/** Scores or gates, with zeros for groups that are off. */
+const closed = (values: Scores, left: KeptGroups): Scores =>
+  new Map(
+    [...values].map(([name, all]) => {
+      const own = new Set(left.get(name) ?? all.keys());
+      return [name, all.map((value, group) => (own.has(group) ? value : 0))];
     }),
   );

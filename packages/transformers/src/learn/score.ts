@@ -1,31 +1,33 @@
-import { type Graph, numbersOf, openRunner, type RunnerOptions } from "@dgate/onnx";
+import { type Graph, numbersOf, openRunner, type Runner, type RunnerOptions } from "@dgate/onnx";
 import type { EncodedExample } from "../data/encode.ts";
 import { type EncodedBatch, feedsFor } from "../data/feeds.ts";
-import { stopIfAborted } from "../stop-if-aborted.ts";
-import type { LearnReport, Quality } from "./learn-report.ts";
-import { nextTokenLoss, rankCorrelation, rowDivergence, rowsOf, similarities, argmax } from "./measures.ts";
+import { giveWay } from "../stop-if-aborted.ts";
+import type { Quality } from "./learn-report.ts";
+import { rowsOf } from "./measures.ts";
 import type { TrainedObjective } from "./objective.ts";
-
-/** Outputs of a model for one batch: rows that count. */
-interface ScoredRows {
-  readonly rows: readonly Float32Array[];
-  readonly batch: EncodedBatch;
-}
+import { QualityTally } from "./quality-tally.ts";
 
 /** What scoring runs in. */
 export interface ScoreOptions {
   readonly engine: Pick<RunnerOptions, "ort" | "runtime">;
   readonly threads: number;
   readonly signal?: AbortSignal;
+  /** Most bytes of the dense model's outputs that are kept (default 128 MiB); for batches beyond it runs again. */
+  readonly keptBytes?: number;
 }
 
-/** Scores models on held-out data against the dense one, whose outputs it keeps. */
+/**
+ * Scores models on held-out data against the dense one, batch by batch: of a language model the outputs for all the data would not fit into memory,
+ * with one number for every token of the vocabulary at every position.
+ */
 export class Scorer {
   readonly #objective: TrainedObjective;
   readonly #batches: readonly (readonly EncodedExample[])[];
   readonly #padId: number;
   readonly #options: ScoreOptions;
-  #dense: readonly ScoredRows[] | undefined;
+  #dense: Graph | undefined;
+  /** What the dense model gives, by batch. */
+  readonly #kept = new Map<number, Float32Array>();
 
   constructor(
     objective: TrainedObjective,
@@ -41,87 +43,62 @@ export class Scorer {
 
   /** Quality of the dense model, which the others are compared with from then on. */
   async scoreDense(graph: Graph): Promise<Quality> {
-    this.#dense = await this.#run(graph);
-    return this.#measure(this.#dense);
+    this.#dense = graph;
+    this.#kept.clear();
+    const { keptBytes = 2 ** 27 } = this.#options;
+    let bytes = 0;
+    return this.#tally(graph, (values, at) => {
+      bytes += values.byteLength;
+      if (bytes <= keptBytes) this.#kept.set(at, values);
+      return Promise.resolve(values);
+    });
   }
 
   /** Quality of a model of the same inputs and outputs. */
   async score(graph: Graph): Promise<Quality> {
-    return this.#measure(await this.#run(graph));
+    const dense = this.#dense!; // scoreDense comes first
+    const runner =
+      this.#kept.size < this.#batches.length ? await this.#open(this.#objective.prepare(dense)) : undefined;
+    try {
+      return await this.#tally(graph, async (_, at) => {
+        const kept = this.#kept.get(at);
+        if (kept) return kept;
+        return this.#outputOf(runner!, feedsFor(dense, this.#batches[at]!, this.#padId)); // opened, as not all are kept
+      });
+    } finally {
+      await runner?.dispose();
+    }
   }
 
-  async #run(graph: Graph): Promise<ScoredRows[]> {
-    const { objective, engine, threads, signal } = { objective: this.#objective, ...this.#options };
-    const runner = await openRunner(objective.prepare(graph), { ...engine, threads });
+  /** @param denseOf what the dense model gives for a batch, given what this one does */
+  async #tally(
+    graph: Graph,
+    denseOf: (values: Float32Array, at: number) => Promise<Float32Array>,
+  ): Promise<Quality> {
+    const { signal } = this.#options;
+    const tally = new QualityTally(this.#objective);
+    const runner = await this.#open(this.#objective.prepare(graph));
     try {
-      const results: ScoredRows[] = [];
-      for (const examples of this.#batches) {
-        stopIfAborted(signal, "learn");
+      for (const [at, examples] of this.#batches.entries()) {
+        await giveWay(signal, "learn");
         const batch = feedsFor(graph, examples, this.#padId);
-        const outputs = await runner.run(batch.feeds);
-        const values = Float32Array.from(numbersOf(outputs[objective.output]!));
-        results.push({ rows: rowsOf(values, batch, objective.perToken), batch });
+        const values = await this.#outputOf(runner, batch);
+        const dense = await denseOf(values, at);
+        tally.add(rowsOf(values, batch, this.#objective), rowsOf(dense, batch, this.#objective), batch);
       }
-      return results;
+      return tally.quality();
     } finally {
       await runner.dispose();
     }
   }
 
-  #measure(results: readonly ScoredRows[]): Quality {
-    const { objective } = this.#objective;
-    const dense = this.#dense!.flatMap(({ rows }) => rows); // scoreDense comes first
-    const own = results.flatMap(({ rows }) => rows);
-    if (objective === "embedding" || isHidden(this.#objective))
-      return embeddingQuality(own, dense, objective);
-    const quality: Record<string, number> = {
-      loss: mean(own.map((row, i) => rowDivergence(dense[i]!, row))),
-      agreement: mean(own.map((row, i) => Number(argmax(row) === argmax(dense[i]!)))),
-    };
-    const labels = results.flatMap(({ batch }) => batch.examples.map(({ label }) => label));
-    if (labels.length === own.length && labels.every((label) => label !== undefined)) {
-      quality["accuracy"] = mean(own.map((row, i) => Number(argmax(row) === labels[i])));
-    }
-    if (objective === "labels") quality["loss"] = mean(own.map((row, i) => rowLoss(row, labels[i]!)));
-    if (this.#objective.perToken) Object.assign(quality, languageQuality(results, objective));
-    return quality;
+  #open(graph: Graph): Promise<Runner> {
+    const { engine, threads } = this.#options;
+    return openRunner(graph, { ...engine, threads });
   }
-}
 
-const mean = (values: readonly number[]): number =>
-  values.reduce((a, b) => a + b, 0) / Math.max(1, values.length);
-
-const isHidden = ({ output }: TrainedObjective): boolean => output !== "logits" && output !== "start_logits";
-
-/** `−log softmax(row)[label]` */
-function rowLoss(row: Float32Array, label: number): number {
-  const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
-  return Math.log(row.reduce((sum, x) => sum + Math.exp(x - largest), 0)) + largest - row[label]!;
-}
-
-function languageQuality(results: readonly ScoredRows[], objective: LearnReport["objective"]): Quality {
-  const losses = results.flatMap(({ rows, batch }) => nextTokenLoss(rows, batch));
-  if (losses.length === 0) return {};
-  const loss = mean(losses);
-  return { perplexity: Math.exp(loss), ...(objective === "next-token" && { loss }) };
-}
-
-/** Mean cosine with the dense model's rows, and how far the order of the pairwise similarities is the same. */
-function embeddingQuality(
-  own: readonly Float32Array[],
-  dense: readonly Float32Array[],
-  objective: LearnReport["objective"],
-): Quality {
-  const cosines = own.map((row, i) => cosine(row, dense[i]!));
-  const squared = own.map(
-    (row, i) => row.reduce((sum, x, k) => sum + (x - dense[i]![k]!) ** 2, 0) / row.length,
-  );
-  const quality = { loss: mean(squared), cosine: mean(cosines) };
-  if (objective !== "embedding") return quality;
-  return { ...quality, rankCorrelation: rankCorrelation(similarities(own), similarities(dense)) };
-}
-
-function cosine(a: Float32Array, b: Float32Array): number {
-  const dot = a.reduce((sum, x, i) => sum + x * b[i]!, 0);
-  return dot / (Math.hypot(...a) * Math.hypot(...b) || 1);
+  async #outputOf(runner: Runner, { feeds }: EncodedBatch): Promise<Float32Array> {
+    const outputs = await runner.run(feeds);
+    return Float32Array.from(numbersOf(outputs[this.#objective.output]!));
+  }
 }

@@ -4,6 +4,7 @@ import { bert } from "../../../onnx/test/models/bert.ts";
 import { llama } from "../../../onnx/test/models/llama.ts";
 import { findBlocks } from "../blocks/find-blocks.ts";
 import { prunePart } from "../prune/prune-part.ts";
+import { randomScores } from "../importance/random.ts";
 import { resolveTarget } from "./target.ts";
 
 const options = { dims: { batch_size: 1, sequence_length: 6, past_sequence_length: 0 }, align: 4 };
@@ -52,6 +53,24 @@ describe.each([
     expect(least).toBeGreaterThan(0.01);
     expect(() => target.choose(scores, 0.01)).toThrow(`${(100 * least).toFixed(1)} % are left`);
   });
+});
+
+test("heads and neurons in a residual branch that goes count once", async () => {
+  const { graph } = bert({ head: "classifier", hidden: 24, layers: 3 });
+  const { blocks } = findBlocks(graph, "model");
+  expect(new Set(blocks.map(({ group }) => group))).toEqual(new Set(["heads", "ffn", "layers"]));
+  let branches = 0;
+  for (let seed = 1; seed <= 4; seed++) {
+    const scores = randomScores(blocks, seed);
+    const target = resolveTarget(graph, blocks, { macs: 0.4 }, options);
+    const kept = target.choose(scores, 0.4);
+    const { graph: pruned } = await prunePart(graph, { blocks, kept, dims: options.dims, engine: {} });
+    const left = countCosts(pruned, options.dims).macs / countCosts(graph, options.dims).macs;
+    expect(left).toBeLessThanOrEqual(0.4 + 1e-9);
+    expect(left).toBeCloseTo(target.fraction(kept), 9);
+    branches += blocks.filter(({ name, group }) => group === "layers" && kept.get(name)!.length === 0).length;
+  }
+  expect(branches).toBeGreaterThan(0);
 });
 
 test.each([

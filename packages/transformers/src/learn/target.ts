@@ -3,6 +3,7 @@ import type { Graph } from "@dgate/onnx";
 import type { GatedBlock } from "../blocks/block.ts";
 import { type Choice, chooseGroups, type KeptGroups, type Scores } from "../prune/choose-groups.ts";
 import { groupCosts } from "../prune/group-costs.ts";
+import { branchesOf, keptCost } from "../prune/kept-cost.ts";
 import type { LearnOptions, Target } from "./learn-options.ts";
 
 /** Below this part of the value that it started with a gate counts as dead while λ grows. */
@@ -48,14 +49,14 @@ export function resolveTarget(
   if (name === "heads") return headTarget(blocks, goal, { even, minimum });
   const costs = groupCosts(graph, blocks, dims);
   const costOf = (block: GatedBlock): number => costs.perGroup.get(block.name)! / costs.total;
-  const fixed = 1 - blocks.reduce((sum, block) => sum + block.groups * costOf(block), 0);
+  const branches = branchesOf(blocks);
+  const fixed = 1 - keptCost(blocks, branches, costOf, ({ groups }) => groups);
   const dearest = Math.max(...blocks.map(costOf));
   return {
     weights: new Map(blocks.map((block) => [block.name, costOf(block) / dearest])),
     goal: name === "speedup" ? 1 / goal : goal,
     fraction: (alive) =>
-      fixed +
-      blocks.reduce((sum, block) => sum + (alive.get(block.name)?.length ?? block.groups) * costOf(block), 0),
+      fixed + keptCost(blocks, branches, costOf, ({ name: own, groups }) => alive.get(own)?.length ?? groups),
     least: (scores) => fixed + chooseGroups(blocks, scores, 0, { costOf, even, minimum, align }).cost,
     choose(scores, fraction) {
       const choice = chooseGroups(blocks, scores, fraction - fixed, { costOf, even, minimum, align });

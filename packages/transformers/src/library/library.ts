@@ -131,11 +131,11 @@ export async function findLibrary(given?: unknown): Promise<Library> {
   );
 }
 
-/** An error that is no absence: the package is there and does not load. */
-function explainLoadFailure(name: string, error: unknown): unknown {
+/** An error that is no absence: the package is there and does not load, as where one of its own dependencies is missing. */
+export function explainLoadFailure(name: string, error: unknown): unknown {
   const text = error instanceof Error ? error.message : String(error);
-  const absent = text.includes(name) && /cannot find|not found|failed to resolve/i.test(text);
-  if (absent) return error;
+  const absent = new RegExp(`(cannot find|failed to (resolve|load))[^'"]*?['"\\s]${name}['"\\s]`, "i");
+  if (absent.test(text)) return error;
   return new DgateError(
     "MISSING_PACKAGE",
     explainOrtClash(text) ?? `${name} does not load: ${firstLine(text)}`,

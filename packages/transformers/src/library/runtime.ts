@@ -1,6 +1,7 @@
 import { DgateError } from "@dgate/core";
 import { Graph, type RunnerOptions, writeModel } from "@dgate/onnx";
 import type { TrainerOptions } from "@dgate/onnx/train";
+import { classOf } from "../gates/gated-session.ts";
 import { explainOrtClash, type Library, type LibrarySession } from "./library.ts";
 
 type OrtModule = NonNullable<RunnerOptions["ort"]>;
@@ -28,7 +29,7 @@ export interface LibraryRuntime {
  * @throws DgateError `MISSING_PACKAGE` where a second native copy is in its way
  */
 export async function runtimeOf(library: Library, session: LibrarySession): Promise<LibraryRuntime> {
-  const sessionClass = session.constructor as unknown as SessionClass; // sessions are made by their class
+  const sessionClass = classOf(session) as SessionClass; // sessions are made by their class
   const env = library.module.env.backends.onnx as OrtModule["env"]; // onnxruntime's own `env`
   const version = env.versions?.node ?? env.versions?.common;
   if (library.major === 2) return { version, sessionClass, engine: {}, trainer: {} };

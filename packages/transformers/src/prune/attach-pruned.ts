@@ -1,17 +1,11 @@
 import { DgateError } from "@dgate/core";
 import { writeModel } from "@dgate/onnx";
 import { resizeCaches } from "../decoder/resize-caches.ts";
-import { GatedSession } from "../gates/gated-session.ts";
+import { classOf } from "../gates/gated-session.ts";
 import type { LibraryModel, LibraryPipeline, LibrarySession } from "../library/library.ts";
 import { type SessionSlot, sessionSlots } from "../library/session-slots.ts";
+import { checkSameNames, swapBack, type SwappedSession } from "../library/swapped-session.ts";
 import type { PrunedFile, PrunedTransformer } from "./pruned-transformer.ts";
-
-/** A session that was put in the place of another. */
-interface Swapped {
-  readonly slot: SessionSlot;
-  readonly before: LibrarySession;
-  readonly session: LibrarySession;
-}
 
 /** See `PrunedTransformer.attach`. */
 export async function attachPruned(
@@ -27,12 +21,14 @@ export async function attachPruned(
   }
   const model = "model" in target ? target.model : target;
   const slots = sessionSlots(model);
-  const places = pruned.files.flatMap((file) => (file.pruned ? [{ file, slot: slotOf(file, slots) }] : []));
-  const swapped: Swapped[] = [];
+  const changed = pruned.files.filter(({ graph, part }) => graph !== part.source.graph);
+  const places = changed.map((file) => ({ file, slot: slotOf(file, slots) }));
+  const swapped: SwappedSession[] = [];
   try {
     for (const { file, slot } of places) swapped.push(await openPruned(pruned, file, slot));
+    for (const each of swapped) checkSameNames(each);
   } catch (error) {
-    for (const { session } of swapped) await session.release?.();
+    for (const each of swapped) await swapBack(each);
     throw error;
   }
   for (const { slot, session } of swapped) slot.set(session);
@@ -41,10 +37,7 @@ export async function attachPruned(
     : undefined;
   return async () => {
     if (swapped.some(({ slot, session }) => slot.get() === session)) restoreCaches?.();
-    for (const { slot, before, session } of swapped) {
-      if (slot.get() === session) slot.set(before);
-      await session.release?.();
-    }
+    for (const each of swapped) await swapBack(each);
   };
 }
 
@@ -62,10 +55,10 @@ async function openPruned(
   { gates }: PrunedTransformer,
   { graph }: PrunedFile,
   slot: SessionSlot,
-): Promise<Swapped> {
+): Promise<SwappedSession> {
   const { sessionClass } = gates.internals.runtime;
   const before = slot.get();
-  if (!(before instanceof GatedSession) && (before.constructor as unknown) !== sessionClass) {
+  if (classOf(before) !== sessionClass) {
     throw new DgateError(
       "OPTION",
       "attach: the pipeline's session is of another copy of onnxruntime than the one that the model was pruned in; open both with one import of transformers.js.",

@@ -11,8 +11,8 @@ const block = (name: string, group: SiteGroup, groups: number): GatedBlock => ({
   groups,
   layer: 0,
   file: "model",
-  // Choosing looks at numbers of groups only.
-  site: { name } as Site,
+  // Choosing looks at numbers of groups, and at what reads them.
+  site: { name, coupled: [] as Site["coupled"] } as Site,
   sites: [],
 });
 

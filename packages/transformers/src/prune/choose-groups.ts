@@ -1,5 +1,6 @@
 import { DgateError } from "@dgate/core";
 import type { GatedBlock, SiteGroup } from "../blocks/block.ts";
+import { branchesOf, keptCost } from "./kept-cost.ts";
 
 /** Which groups of each block stay, by the block's name. */
 export type KeptGroups = ReadonlyMap<string, readonly number[]>;
@@ -57,12 +58,19 @@ export function chooseGroups(
   checkCount("align", align, 1);
   const units = unitsOf(blocks, scores, options).sort((a, b) => a.score - b.score || b.cost - a.cost);
   const gone = new Map(blocks.map(({ name }) => [name, new Set<number>()]));
-  let cost = blocks.reduce((sum, block) => sum + block.groups * costOf(block), 0);
-  for (const unit of units) {
+  const left = ({ name, groups }: GatedBlock): number => groups - gone.get(name)!.size;
+  const branches = branchesOf(blocks);
+  const isGone = (name: string): boolean => {
+    const branch = branches.get(name);
+    return branch !== undefined && left(branch) === 0;
+  };
+  let cost = keptCost(blocks, branches, costOf, left);
+  for (const { members } of units) {
     // Costs are sums of fractions: a budget of just what stays is met.
-    if (cost <= budget * (1 + 1e-9)) break;
-    for (const { block, group } of unit.members) gone.get(block)!.add(group);
-    cost -= unit.cost;
+    if (cost <= budget + 1e-9 * Math.abs(budget)) break;
+    if (members.every(({ block }) => isGone(block))) continue;
+    for (const { block, group } of members) gone.get(block)!.add(group);
+    cost = keptCost(blocks, branches, costOf, left);
   }
   const kept = blocks.map(({ name, groups }) => {
     const own = gone.get(name)!;
@@ -74,7 +82,8 @@ export function chooseGroups(
   return { kept: new Map(kept), cost };
 }
 
-function checkCount(name: string, value: number, least: number): void {
+/** @throws DgateError `OPTION` */
+export function checkCount(name: string, value: number, least: number): void {
   if (Number.isSafeInteger(value) && value >= least) return;
   throw new DgateError("OPTION", `prune: ${name} is ${value}, expected a whole number of at least ${least}.`);
 }

@@ -1,11 +1,13 @@
 import { DgateError } from "@dgate/core";
-import { countCosts } from "@dgate/onnx";
+import { countCosts, findSites, type Graph, mask, planFrom } from "@dgate/onnx";
 import type { GatedBlock } from "../blocks/block.ts";
 import type { GatedPart } from "../gates/gated-part.ts";
+import type { GateTable } from "../gates/gate-table.ts";
 import type { HeadGates } from "../head-gates.ts";
-import { chooseGroups, type KeptGroups, nouns, type Scores } from "./choose-groups.ts";
+import { importanceOf } from "../importance/importance.ts";
+import { checkCount, chooseGroups, type KeptGroups, nouns, type Scores } from "./choose-groups.ts";
 import { dimsOf } from "./dims.ts";
-import { foldLive, type PrunedPart, prunePart } from "./prune-part.ts";
+import { foldLive, keptSites, type PrunedPart, prunePart } from "./prune-part.ts";
 import { PrunedTransformer, type PrunedFile } from "./pruned-transformer.ts";
 
 /** Options of `HeadGates.prune`. Without `keep` and `kept`, what the gates have turned off goes. */
@@ -14,14 +16,14 @@ export interface PruneOptions {
   readonly keep?: number;
   /** Groups that stay, by the name of the block; blocks that are not named stay whole. */
   readonly kept?: Readonly<Record<string, readonly number[]>>;
-  /** What decides with `keep`: scores from `importance`, by default the gates. */
+  /** What decides with `keep`: scores from `importance`, by default the gates; while all of a kind are alike, the `l2` importance. */
   readonly scores?: Scores;
   /**
    * Whether all layers keep the same number of heads. By default so in decoders with a key–value cache, which versions 2 and 3 of
    * transformers.js cannot run otherwise; version 4 can.
    */
   readonly even?: boolean;
-  /** At least so many groups of a layer stay (default 1). With 0 a layer may lose all: its whole branch goes then. */
+  /** At least so many groups of a layer stay (default 1). With 0 a layer may lose all: its whole branch goes then, but for its bias. */
   readonly minimum?: number;
   /** Neurons that a feed-forward layer keeps are a multiple of this number (default 8); 1 for none. */
   readonly align?: number;
@@ -37,19 +39,18 @@ export interface PruneOptions {
  */
 export async function pruneModel(gates: HeadGates, options: PruneOptions): Promise<PrunedTransformer> {
   const { parts, runtime } = gates.internals;
-  const kept = chooseKept(gates, options);
+  checkPruneOptions(options);
+  const kept = await chooseKept(gates, options);
   const files: PrunedFile[] = [];
   for (const part of parts) {
     const dims = dimsOf(part.graph, gates.internals.model.config, options.dims);
     const blocks = part.blocks.filter(({ name }) => kept.has(name));
     const before = sizeOf(part, dims);
-    if (!part.live || blocks.length === 0) {
-      const graph = part.quantized ? part.source.graph : part.graph;
-      files.push({ part, graph, before, after: before, pruned: undefined, dims });
+    const source = gatedSource(part, keptGates(gates.gatesOf(part), kept));
+    if (blocks.length === 0) {
+      files.push({ part, graph: source, before, after: before, pruned: undefined, dims });
       continue;
     }
-    const folded = foldLive(part.live, keptGates(gates.gatesOf(part), kept));
-    const source = part.quantized ? part.source.graph : folded;
     const pruned: PrunedPart = await prunePart(source, {
       blocks,
       kept,
@@ -61,6 +62,20 @@ export async function pruneModel(gates: HeadGates, options: PruneOptions): Promi
   }
   checkSomethingWent(files);
   return new PrunedTransformer(gates, files, kept);
+}
+
+function checkPruneOptions({ keep, kept, minimum = 1, align = 1 }: PruneOptions): void {
+  checkCount("minimum", minimum, 0);
+  checkCount("align", align, 1);
+  if (keep !== undefined && kept) {
+    throw new DgateError("OPTION", "prune: keep and kept are both given; one of them says what stays.");
+  }
+  if (keep !== undefined && !(keep > 0 && keep <= 1)) {
+    throw new DgateError(
+      "OPTION",
+      `prune: keep is the fraction that stays, above 0 and at most 1, got ${keep}.`,
+    );
+  }
 }
 
 /** A model of which nothing could be cut is no smaller one: the reason is told in place of it. */
@@ -82,9 +97,35 @@ function keptGates(gates: ReadonlyMap<string, Float64Array>, kept: KeptGroups): 
   return new Map(
     [...gates].map(([name, values]) => {
       const groups = kept.get(name);
-      return [name, groups ? values.map((value, group) => (groups.includes(group) ? value : 0)) : values];
+      const own = groups && new Set(groups);
+      return [name, own ? values.map((value, group) => (own.has(group) ? value : 0)) : values];
     }),
   );
+}
+
+/** A file with its gates in the weights. Codes take no fractions: of them what is off is zero. */
+function gatedSource(part: GatedPart, gates: ReadonlyMap<string, Float64Array>): Graph {
+  const changed = part.blocks.filter(({ name }) => gates.get(name)?.some((gate) => gate !== 1));
+  const whole = part.quantized ? part.source.graph : part.graph;
+  if (!part.live || changed.length === 0) return whole;
+  if (!part.quantized) return foldLive(part.live, gates);
+  const fraction = changed.find(({ name }) => gates.get(name)!.some((gate) => gate !== 0 && gate !== 1));
+  if (fraction) {
+    throw new DgateError(
+      "UNSUPPORTED",
+      `prune: ${part.source.path} holds integer codes, which take no gates but 0 and 1, and "${fraction.name}" has others; set them to 0 or 1, or open the float file: { dtype: "fp32" }.`,
+    );
+  }
+  const sites = findSites(whole);
+  // A plan leaves a group of each site: where none is on, two plans turn off what the other one leaves.
+  return [0, 1].reduce((graph, spare) => {
+    const open = changed.map((block) => {
+      const on = openGroups(gates.get(block.name)!);
+      return [block.name, on.length > 0 || block.group === "layers" ? on : [spare % block.groups]] as const;
+    });
+    const kept = keptSites(sites, changed, new Map(open));
+    return mask(graph, planFrom(sites, { kept: Object.fromEntries(kept) }));
+  }, whole);
 }
 
 function sizeOf(part: GatedPart, dims: Readonly<Record<string, number>>) {
@@ -93,13 +134,13 @@ function sizeOf(part: GatedPart, dims: Readonly<Record<string, number>>) {
 }
 
 /** Groups that stay, of all blocks from which something goes. */
-function chooseKept(gates: HeadGates, options: PruneOptions): KeptGroups {
+async function chooseKept(gates: HeadGates, options: PruneOptions): Promise<KeptGroups> {
   const blocks = gates.blocks;
   const kept = options.kept
     ? givenGroups(blocks, options.kept)
     : options.keep === undefined
       ? new Map(blocks.map((block) => [block.name, openGroups(gates.table(block).of(block.name)!)]))
-      : strongest(gates, options.keep, options);
+      : await strongest(gates, options.keep, options);
   const aligned = alignNeurons(blocks, kept, options.align ?? 8);
   const shrinks = blocks.filter(({ name, groups }) => (aligned.get(name)?.length ?? groups) < groups);
   if (shrinks.length === 0) {
@@ -140,21 +181,15 @@ function givenGroups(
 }
 
 /** The strongest groups of each kind. */
-function strongest(
+async function strongest(
   gates: HeadGates,
   keep: number,
   { scores, even, minimum, align = 8 }: PruneOptions,
-): KeptGroups {
-  if (!(keep > 0 && keep <= 1)) {
-    throw new DgateError(
-      "OPTION",
-      `prune: keep is the fraction that stays, above 0 and at most 1, got ${keep}.`,
-    );
-  }
+): Promise<KeptGroups> {
   const kept = new Map<string, readonly number[]>();
   for (const table of [gates.heads, gates.ffn, gates.layers]) {
     const { blocks } = table;
-    const own = scores ?? new Map(blocks.map(({ name }) => [name, table.of(name)!.map(Math.abs)]));
+    const own = scores ?? (isUniform(table) ? await importanceOf(gates, "l2") : sizesOf(table));
     const choice = chooseGroups(blocks, own, Math.round(keep * table.count), {
       even: even ?? blocks.some(({ cached }) => cached),
       ...(minimum !== undefined && { minimum }),
@@ -163,6 +198,15 @@ function strongest(
     for (const [name, groups] of choice.kept) kept.set(name, groups);
   }
   return kept;
+}
+
+const sizesOf = (table: GateTable): Scores =>
+  new Map(table.blocks.map(({ name }) => [name, table.of(name)!.map(Math.abs)]));
+
+/** Whether the gates tell nothing apart: nothing was learned, and none was set. */
+function isUniform(table: GateTable): boolean {
+  const sizes = [...sizesOf(table).values()].flatMap((values) => [...values]);
+  return sizes.every((size) => size === sizes[0]);
 }
 
 const openGroups = (values: Float64Array): number[] =>

@@ -1,4 +1,4 @@
-import type { PrunePlan } from "@dgate/core";
+import { DgateError, type PrunePlan } from "@dgate/core";
 import {
   findSites,
   foldGates,
@@ -48,7 +48,11 @@ export async function prunePart(
   { blocks, kept, dims, engine, signal }: PrunePartOptions,
 ): Promise<PrunedPart> {
   const sites = findSites(graph);
-  const plan = planFrom(sites, { kept: Object.fromEntries(keptSites(sites, blocks, kept)) });
+  const plan = withBiases(
+    planFrom(sites, { kept: Object.fromEntries(keptSites(sites, blocks, kept)) }),
+    sites,
+    kept,
+  );
   const masked = mask(graph, plan);
   const { graph: pruned, report } = prune(graph, plan, { dims });
   const verification = await prove(masked, pruned, {
@@ -61,6 +65,19 @@ export async function prunePart(
   return { masked, graph: pruned, plan, report, verification };
 }
 
+/**
+ * A branch that goes because all its heads or neurons are off still gives its bias, as the gated model does: only its weight is planned, so that the bias
+ * stays. One that is itself off goes with its bias.
+ */
+function withBiases(plan: PrunePlan, sites: readonly Site[], kept: KeptGroups): PrunePlan {
+  const weights = new Map(
+    sites
+      .filter(({ kind, name }) => kind === "layers" && kept.get(name)?.length !== 0)
+      .map(({ name, tensor }) => [name, tensor]),
+  );
+  return { ...plan, axes: plan.axes.filter(({ site, tensor }) => (weights.get(site) ?? tensor) === tensor) };
+}
+
 /** Multiplies gates into the weights that read the groups; gates of one leave the weights as they are. */
 export function foldLive({ graph, inputs }: LiveGraph, gates: ReadonlyMap<string, Float64Array>): Graph {
   const given = [...inputs].flatMap(([block, input]) => {
@@ -71,7 +88,7 @@ export function foldLive({ graph, inputs }: LiveGraph, gates: ReadonlyMap<string
 }
 
 /**
- * What stays by the name of the graph's sites. A block that keeps nothing is removed as a residual branch where it is one; else its first group
+ * What stays by the name of the graph's sites. A block that keeps nothing is removed as a residual branch, but for its bias, where it is one; else its first group
  * stays, zeroed by its gate.
  */
 export function keptSites(
@@ -84,7 +101,7 @@ export function keptSites(
     const groups = kept.get(block.name);
     if (!groups || groups.length === block.groups) continue;
     const names = block.sites.map(({ name }) => name);
-    if (groups.length > 0) for (const name of names) found.set(name, groups);
+    if (groups.length > 0) for (const name of names) found.set(name, ownGroups(sites, block, name, groups));
     else if (block.group === "layers") found.set(block.name, []);
     else {
       const branch = branchOf(sites, block);
@@ -93,6 +110,28 @@ export function keptSites(
     }
   }
   return found;
+}
+
+/**
+ * Groups of a block by the numbers of its site in the graph. Weights of 4 bits lie in blocks that several groups may share: these go together or not at all.
+ *
+ * @throws DgateError `UNSUPPORTED` for groups of which a block of codes holds others too
+ */
+function ownGroups(
+  sites: readonly Site[],
+  block: GatedBlock,
+  name: string,
+  groups: readonly number[],
+): readonly number[] {
+  const together = block.groups / (sites.find((site) => site.name === name)?.groups ?? block.groups);
+  if (together === 1) return groups;
+  const found = [...new Set(groups.map((group) => Math.floor(group / together)))];
+  if (found.length * together === groups.length) return found;
+  throw new DgateError(
+    "UNSUPPORTED",
+    `prune: the codes of "${name}" lie in blocks of ${together} groups, which can only go together, and some of a block stay; ` +
+      'keep whole blocks, or prune the float file: { dtype: "fp32" }.',
+  );
 }
 
 /** The residual branch that a block ends in, if it can go as a whole. */

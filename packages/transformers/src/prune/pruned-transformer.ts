@@ -6,9 +6,11 @@ import type { LibraryModel, LibraryPipeline } from "../library/library.ts";
 import { attachPruned } from "./attach-pruned.ts";
 import type { GatedPart } from "../gates/gated-part.ts";
 import type { HeadGates } from "../head-gates.ts";
+import type { LearnReport } from "../learn/learn-report.ts";
 import { modelFileMap, saveModel } from "../save/save-model.ts";
 import type { ModelFilesOptions, SaveOptions, SaveReport } from "../save/save-options.ts";
 import type { KeptGroups } from "./choose-groups.ts";
+import { isLearned } from "./is-learned.ts";
 import type { PrunedPart } from "./prune-part.ts";
 
 /** One file of a pruned model. */
@@ -29,12 +31,17 @@ export class PrunedTransformer {
   readonly files: readonly PrunedFile[];
   /** Groups that stay, of all blocks from which something went. */
   readonly kept: KeptGroups;
+  /** What `learn` found of this model; `undefined` where other groups were removed than those that were learned. */
+  readonly learned: LearnReport | undefined;
 
   /** Made by `HeadGates.prune`. */
   constructor(gates: HeadGates, files: readonly PrunedFile[], kept: KeptGroups) {
     this.gates = gates;
     this.files = files;
     this.kept = kept;
+    const { learned } = gates;
+    // Gates may be set and learned anew while this model stays what it is.
+    this.learned = learned && isLearned(learned, gates, kept) ? learned : undefined;
   }
 
   /** The heads that the decoder's caches are left with; `undefined` of a model without caches, or whose caches keep their size. */

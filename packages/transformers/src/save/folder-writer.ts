@@ -4,7 +4,7 @@ import { DgateError } from "@dgate/core";
 import type { FileContent } from "./file-content.ts";
 import { nodeFiles, nodePath } from "./node-modules.ts";
 import type { SavedFile } from "./save-options.ts";
-import { stopIfAborted } from "./stop-if-aborted.ts";
+import { stopIfAborted } from "../stop-if-aborted.ts";
 
 type Files = typeof NodeFiles;
 type Path = typeof NodePath;
@@ -82,7 +82,7 @@ export class FolderWriter {
    * @throws DgateError `IO` naming the file, `ABORTED`
    */
   async write(content: FileContent): Promise<SavedFile> {
-    stopIfAborted(this.#options.signal);
+    stopIfAborted(this.#options.signal, "save");
     const path = this.#path.join(this.temporary, content.path);
     try {
       await this.#files.mkdir(this.#path.dirname(path), { recursive: true });
@@ -108,7 +108,7 @@ export class FolderWriter {
     const file = await this.#files.open(path, "wx");
     try {
       for (const chunk of chunks) {
-        stopIfAborted(this.#options.signal);
+        stopIfAborted(this.#options.signal, "save");
         await file.writeFile(chunk);
       }
     } finally {
@@ -128,7 +128,7 @@ export class FolderWriter {
    * @throws DgateError `IO`, `ABORTED`
    */
   async finish(): Promise<void> {
-    stopIfAborted(this.#options.signal);
+    stopIfAborted(this.#options.signal, "save");
     await checkFree(this.#files, this.#path, this.target, this.#options.force);
     const old = `${this.temporary}.old`;
     const replaced = await this.#files.rename(this.target, old).then(

@@ -1,7 +1,7 @@
 import type { ModelSize } from "@dgate/onnx";
 import type { PrunedTransformer } from "../prune/pruned-transformer.ts";
 import type { BaseCard } from "./base-card.ts";
-import { isLearned, qualitySection } from "./card-quality.ts";
+import { qualitySection } from "./card-quality.ts";
 import { count, table } from "./markdown.ts";
 import { type RemainingBlock, remainingBlocks } from "./removed-blocks.ts";
 import type { SaveReport } from "./save-options.ts";
@@ -17,7 +17,7 @@ export interface CardFacts extends Omit<SaveReport, "folder"> {
 /** The README.md of a written model: what was removed from which model, and what was measured. */
 export function modelCard(pruned: PrunedTransformer, facts: CardFacts): string {
   const { kind, files } = pruned.gates.internals.model;
-  const { learned } = pruned.gates;
+  const { learned } = pruned;
   const sections = [
     frontMatter(pruned, facts),
     `# ${facts.name}`,
@@ -28,7 +28,7 @@ export function modelCard(pruned: PrunedTransformer, facts: CardFacts): string {
     sizeTable(facts.before, facts.after),
     `Multiply–adds are counted for ${dimsText(pruned)}.`,
     fileTable(facts),
-    ...(learned && isLearned(learned, pruned) ? qualitySection(learned) : []),
+    ...(learned ? qualitySection(learned) : []),
     ...checkSection(pruned, facts),
     "## Use",
     usageOf(kind.task, facts),

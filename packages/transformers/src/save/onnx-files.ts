@@ -7,7 +7,7 @@ import { type FileContent, contentOf } from "./file-content.ts";
 import { type FusedGraph, fuseFile } from "./fuse-file.ts";
 import { removalMetadata } from "./removed-blocks.ts";
 import type { ModelFilesOptions, SavedFusion } from "./save-options.ts";
-import { stopIfAborted } from "./stop-if-aborted.ts";
+import { stopIfAborted } from "../stop-if-aborted.ts";
 
 /** What ONNX files are made from, and what comes up on the way. */
 export interface OnnxWork {
@@ -27,7 +27,7 @@ export async function* onnxFiles(work: OnnxWork): AsyncGenerator<FileContent> {
     const variants = new Variants(work, file);
     let int8: string | undefined;
     for (const dtype of work.chosen.dtypes) {
-      stopIfAborted(work.options.signal);
+      stopIfAborted(work.options.signal, "save");
       const path = pathOf(name, dtype);
       // Both are symmetric int8.
       const isInt8 = !file.part.quantized && (dtype === "q8" || dtype === "int8");
@@ -86,7 +86,7 @@ class Variants {
     const { options, notes } = this.#work;
     const fused = await this.#fuse(path, dtype);
     if (dtype === this.#work.pruned.gates.internals.model.dtype) return fused.clone();
-    stopIfAborted(options.signal);
+    stopIfAborted(options.signal, "save");
     options.onProgress?.({ phase: "quantize", what: path });
     const { dynamic, blocks } = options.quantize ?? {};
     const { graph, report } =

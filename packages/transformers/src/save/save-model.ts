@@ -13,7 +13,7 @@ import { modelCard } from "./model-card.ts";
 import { isNode } from "./node-modules.ts";
 import { type OnnxWork, onnxFiles } from "./onnx-files.ts";
 import type { ModelFilesOptions, SaveCheck, SavedFile, SaveOptions, SaveReport } from "./save-options.ts";
-import { stopIfAborted } from "./stop-if-aborted.ts";
+import { stopIfAborted } from "../stop-if-aborted.ts";
 
 /**
  * Writes a pruned model as a folder that `pipeline(task, folder)` opens: see `PrunedTransformer.save`.
@@ -37,7 +37,7 @@ export async function saveModel(
     throw new DgateError("OPTION", "save: give the path of the folder to write.");
   }
   const chosen = chooseVariants(pruned, options);
-  stopIfAborted(signal);
+  stopIfAborted(signal, "save");
   const writer = await FolderWriter.open(folder, {
     force,
     source: pruned.gates.internals.model.files.name,
@@ -119,7 +119,7 @@ async function runChecks(
     return checks;
   }
   for (const dtype of chosen.dtypes) {
-    stopIfAborted(options.signal);
+    stopIfAborted(options.signal, "save");
     options.onProgress?.({ phase: "check", what: dtype });
     const opens = major !== 2 || dtype === "fp32" || dtype === "q8";
     checks.push(

@@ -11,7 +11,7 @@ export interface FilesOptions {
   readonly subfolder?: string;
 }
 
-/** The files of a model, read by the rules of transformers.js: the local model path, the cache, then the hub. */
+/** The files of a model, read by the rules of transformers.js: the cache, the local model path, then the hub. */
 export interface ModelFiles {
   /** As the caller named it: a folder or an id. */
   readonly name: string;
@@ -88,8 +88,12 @@ export function modelFiles(
 
 /** Whether a name has the form of a model's id on the hub (`name` or `owner/name`), as transformers.js tells it from a path. */
 export const isModelId = (name: string): boolean =>
-  /^[\w.-]+(\/[\w.-]+)?$/.test(name) && !name.includes("..");
+  /^(\b[\w.-]+\b\/)?\b[\w.-]{1,96}\b$/.test(name) && !/\.\.|--|\.(git|ipynb)$/.test(name);
 
+/** Whether a name is a path for sure, and no id of a model beneath the local model path. */
+export const isPath = (name: string): boolean => /^(\/|\.{1,2}\/|[A-Za-z]:)/.test(name);
+
+/** In the order of the library: its cache, local files, the hub. */
 function places(library: Library | undefined, name: string, path: string, options: FilesOptions): Place[] {
   if (!library) return [localPlace(join(name, path))];
   const { env } = library.module;
@@ -102,9 +106,6 @@ function places(library: Library | undefined, name: string, path: string, option
     env.remotePathTemplate.replaceAll("{model}", name).replaceAll("{revision}", encodeURIComponent(revision)),
     path,
   );
-  if (env.allowLocalModels && env.localModelPath !== null)
-    found.push(localPlace(join(env.localModelPath, request), env));
-  if (isNode() && !isId) found.push(localPlace(request, env));
   if (env.useCustomCache && env.customCache) {
     const { customCache } = env;
     found.push(cachePlace(`the custom cache (${remote})`, () => customCache.match(remote)));
@@ -117,6 +118,11 @@ function places(library: Library | undefined, name: string, path: string, option
   }
   if (env.useFSCache && cacheDir && isId) {
     found.push(localPlace(join(cacheDir, revision === "main" ? request : join(name, revision, path)), env));
+  }
+  if (env.allowLocalModels) {
+    const beneath = isId || (library.major === 2 && !isPath(name));
+    if (!beneath) found.push(localPlace(request, env));
+    else if (env.localModelPath !== null) found.push(localPlace(join(env.localModelPath, request), env));
   }
   if (env.allowRemoteModels && !localFilesOnly && isId) {
     found.push(remotePlace(remote, env.fetch ?? fetch));

@@ -31,7 +31,7 @@ export interface OpenedModel {
   readonly parts: readonly ModelPart[];
   /** Reads an image from a path or URL into what the pipeline's processor takes. */
   readonly readImage?: (source: string | URL) => Promise<unknown>;
-  /** Time that reading and analysing took beside the library's loading. */
+  /** Time that the library took to load the pipeline. */
   readonly loadMs: number;
 }
 
@@ -60,15 +60,26 @@ export async function openModel(
   const modelFileName = options.modelFileName ?? (await decoderFile(library, files, kind, dtype));
   const opened = { ...options, dtype, ...(modelFileName !== undefined && { modelFileName }) };
   const start = performance.now();
-  const pipeline = options.pipeline ?? (await openPipeline(library, files, kind.task, opened));
+  const pipeline =
+    options.pipeline ??
+    (await openPipeline(library, files, kind.task, opened).catch(async (error: unknown) => {
+      // The file's own fault is told in place of what the runtime says of it.
+      await readOnnx(files, modelFileName ?? mainFile(kind, library), dtype);
+      throw error;
+    }));
   const loadMs = performance.now() - start;
   const parts: ModelPart[] = [];
-  for (const slot of sessionSlots(pipeline.model)) {
-    const file =
-      slot.file === "model" || slot.file === "decoder_model_merged"
-        ? (modelFileName ?? slot.file)
-        : slot.file;
-    parts.push(await readPart(files, slot, file, dtype));
+  try {
+    for (const slot of sessionSlots(pipeline.model)) {
+      const file =
+        slot.file === "model" || slot.file === "decoder_model_merged"
+          ? (modelFileName ?? slot.file)
+          : slot.file;
+      parts.push(await readPart(files, slot, file, dtype));
+    }
+  } catch (error) {
+    if (!options.pipeline) await pipeline.dispose?.();
+    throw error;
   }
   const { RawImage } = library.module;
   const readImage = async (source: string | URL): Promise<unknown> => RawImage?.read(source);
@@ -115,17 +126,33 @@ async function readPart(
   file: string,
   dtype: Dtype,
 ): Promise<ModelPart> {
+  const read = await readOnnx(files, file, dtype);
+  checkFits(files, read.path, read.graph, slot);
+  return { file, ...read, slot };
+}
+
+async function readOnnx(
+  files: ModelFiles,
+  file: string,
+  dtype: Dtype,
+): Promise<Pick<ModelPart, "path" | "sizeBytes" | "graph">> {
   const path = pathOf(files, file, dtype);
   const bytes = await files.read(path);
   if (!bytes) {
+    const others: Dtype[] = [];
+    for (const other of preferredDtypes) {
+      if (await files.has(pathOf(files, file, other))) others.push(other);
+    }
     throw new DgateError(
       "IO",
-      `openHeadGates: "${files.name}" has no ${path}; tried ${files.places(path).join(", ")}. Name the file of the pipeline: { dtype: "q8" }, say.`,
+      `openHeadGates: "${files.name}" has no ${path}; tried ${files.places(path).join(", ")}. ` +
+        (others.length > 0
+          ? `There is ${others.join(", ")}: { dtype: "${others[0]}" }, say.`
+          : "Name its subfolder or modelFileName."),
     );
   }
   const { graph, externalBytes } = await readGraph(files, path, bytes);
-  checkFits(files, path, graph, slot);
-  return { file, path, sizeBytes: bytes.length + externalBytes, graph, slot };
+  return { path, sizeBytes: bytes.length + externalBytes, graph };
 }
 
 /** A pipeline that is loaded already tells no file: its inputs and outputs must be those of the file. */

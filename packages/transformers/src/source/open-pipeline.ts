@@ -1,7 +1,7 @@
 import { DgateError } from "@dgate/core";
 import type { Library, LibraryPipeline } from "../library/library.ts";
 import type { Dtype } from "./dtype.ts";
-import { type FilesOptions, join, type ModelFiles } from "./model-files.ts";
+import { type FilesOptions, isPath, join, type ModelFiles } from "./model-files.ts";
 
 /** What the loader of transformers.js is told. */
 export interface PipelineOptions extends FilesOptions {
@@ -52,12 +52,12 @@ export async function openPipeline(
 }
 
 /** Version 2 looks for a folder in its local model path alone: it is set to the folder's parent while the model loads. */
-export async function withFolder<T>(
+async function withFolder<T>(
   { module, major }: Library,
   name: string,
   load: (name: string) => Promise<T>,
 ): Promise<T> {
-  const path = /^(\/|\.{1,2}\/|[A-Za-z]:)/.test(name) ? name.replace(/\/+$/, "") : undefined;
+  const path = isPath(name) ? name.replace(/\/+$/, "") : undefined;
   if (major !== 2 || path === undefined) return load(name);
   const env = module.env as { -readonly [K in keyof typeof module.env]: (typeof module.env)[K] }; // its settings are there to be set
   const before = env.localModelPath;
