@@ -3,12 +3,13 @@
 /**
  * Runs all files in turns, so that each round sees one moment of the machine, until the time is up.
  *
+ * @param network its files, inputs, and the tokens of its sequence, unless `tokens` says another number
  * @param open opens bytes and gives `{ run(feeds), dispose() }`
  * @param bytesOf gives the bytes of a file by its name
  * @returns of each file the milliseconds that each opening took, and each run
  */
-export async function timeFiles(network, { open, bytesOf, seconds, rounds, openings, warmUps }) {
-  const feeds = feedsOf(network);
+export async function timeFiles(network, { open, bytesOf, tokens, seconds, rounds, openings, warmUps }) {
+  const feeds = feedsOf(network.inputs, tokens ?? network.tokens);
   // The first model of a process starts the runtime and takes memory.
   const first = await open(await bytesOf(network.files[0].file));
   await first.dispose();
@@ -40,7 +41,7 @@ export async function timeFiles(network, { open, bytesOf, seconds, rounds, openi
 }
 
 /** One sequence of tokens, without padding. */
-function feedsOf({ inputs, tokens }) {
+function feedsOf(inputs, tokens) {
   const contents = {
     input_ids: (i) => 1000 + ((i * 37) % 900),
     attention_mask: () => 1,

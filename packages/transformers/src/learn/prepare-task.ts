@@ -1,12 +1,12 @@
 import { DgateError, randomGenerator } from "@dgate/core";
 import type { Graph } from "@dgate/onnx";
 import type { GatedBlock } from "../blocks/block.ts";
-import { type EncodedExample, encodeExamples, type EncodeOptions } from "../data/encode.ts";
+import { type EncodedData, type EncodedExample, encodeExamples, type EncodeOptions } from "../data/encode.ts";
 import type { Example } from "../data/example.ts";
 import { checkVocabulary, inBatches, lengthOf } from "../data/feeds.ts";
 import type { GatedPart } from "../gates/gated-part.ts";
 import { findBlocks } from "../blocks/find-blocks.ts";
-import { plainDecoder } from "../decoder/plain-decoder.ts";
+import { type PlainDecoder, plainDecoder } from "../decoder/plain-decoder.ts";
 import type { HeadGates } from "../head-gates.ts";
 import type { KeptGroups } from "../prune/choose-groups.ts";
 import { dimsOf } from "../prune/dims.ts";
@@ -17,11 +17,38 @@ import type { PhaseOptions } from "./phases.ts";
 import { Scorer } from "./score.ts";
 import { endlessBatches, type SplitData, splitData } from "./training-data.ts";
 
-/** What `prepareTask` gives. */
-export type Task = Awaited<ReturnType<typeof prepareTask>>;
-
 /** Everything that learning needs of model and data. */
-export async function prepareTask(gates: HeadGates, data: readonly Example[], options: LearnOptions) {
+export interface Task {
+  readonly part: GatedPart;
+  /** The graph that is trained, and the way back from it. */
+  readonly plain: PlainDecoder;
+  /** The dense model, which teaches and is compared with. */
+  readonly dense: Graph;
+  /** Where learning starts: the dense model, or what an earlier run has made of it. */
+  readonly start: Graph;
+  readonly blocks: readonly GatedBlock[];
+  /** Groups that may stay. */
+  readonly left: KeptGroups;
+  readonly encoded: EncodedData;
+  readonly split: SplitData;
+  readonly objective: TrainedObjective;
+  readonly padId: number;
+  readonly scorer: Scorer;
+  readonly phase: Omit<PhaseOptions, "onStep">;
+  /** Sizes that multiply–adds are counted for. */
+  readonly dims: Readonly<Record<string, number>>;
+}
+
+/**
+ * Finds the file to learn, encodes and splits the data, and sets up loss, scores and batches.
+ *
+ * @throws DgateError `UNSUPPORTED` for a model of several files or weights of codes, and as encoding and the objective
+ */
+export async function prepareTask(
+  gates: HeadGates,
+  data: readonly Example[],
+  options: LearnOptions,
+): Promise<Task> {
   const { model, runtime, threads, depth } = gates.internals;
   const { train = "gates", signal, seed = 1, batchSize = 16 } = options;
   const part = learnablePart(gates, train);
