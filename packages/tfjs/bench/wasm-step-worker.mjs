@@ -13,7 +13,7 @@ const optimizers = { sgd: () => tf.train.sgd(0.05), momentum: () => tf.train.mom
 model.compile({ optimizer: optimizers[optimizer](), loss: "categoricalCrossentropy" });
 const data = randomBatch(Number(batch));
 
-process.on("message", async (steps) => {
+async function timeSteps(steps) {
   const results = [];
   try {
     for (let step = 0; step < steps; step += 1) results.push(await timeStep(model, data));
@@ -21,4 +21,6 @@ process.on("message", async (steps) => {
   } catch (error) {
     process.send({ error: error.message.split("\n")[0] });
   }
-});
+}
+
+process.on("message", (steps) => void timeSteps(steps));

@@ -37,9 +37,10 @@ async function measure(task, level, method, seed) {
   const { depth = 3, importance } = method;
   const gates = await task.open(folder, { depth, sites: level.sites });
   const data = await task.data(folder, gates);
-  const scores =
+  const own =
     importance &&
     (await gates.importance(importance, data.training.slice(0, 128), { seed, ...task.importance }));
+  const scores = own && (level.sites.length > 1 ? comparable(own) : own);
   const report = await gates.learn(data.training, {
     ...task.learn,
     target: level.target,
@@ -72,7 +73,7 @@ const comparable = (scores) =>
 /** A result from the cache, or a new one. */
 async function cached(task, level, method, seed) {
   const key = JSON.stringify({
-    version: level.sites.length > 1 ? 3 : 2,
+    version: level.sites.length > 1 && method.importance ? 4 : 2,
     task: task.key,
     level,
     method,

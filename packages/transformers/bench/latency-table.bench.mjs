@@ -27,7 +27,7 @@ const settings = {
   "chromium 2": { heading: "WASM in Chromium, 2", threads: 2, provider: "wasm" },
   webgpu: { heading: "WebGPU (SwiftShader), 32 tokens", threads: 1, provider: "webgpu" },
 };
-const seconds = Number(process.env.DGATE_SECONDS ?? 8);
+const seconds = Number(process.env.DGATE_SECONDS ?? 6);
 const usual = { seconds, rounds: { least: 5, most: 200 }, openings: 3, warmUps: 2 };
 /** WebGPU on the CPU (SwiftShader) takes seconds a run. */
 const few = { tokens: 32, seconds, rounds: { least: 2, most: 20 }, openings: 1, warmUps: 1 };

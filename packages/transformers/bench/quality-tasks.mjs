@@ -21,17 +21,20 @@ const macLevels = [1.5, 2].map(macLevel);
 
 /** Sentences of SST-2 with their labels. */
 function sentences(folder, file) {
-  const rows = readFileSync(join(folder, "sst2", file), "utf8").trim().split("\n").slice(1);
+  const rows = readFileSync(join(folder, "sst2", file), "utf8")
+    .trim()
+    .split("\n")
+    .slice(1);
   return rows.map((row) => row.split("\t")).map(([text, label]) => ({ text, label: Number(label) }));
 }
 
-/** What is learned from: every twelfth of the training set's phrases of 4 to 12 words. */
+/** What is learned from: every fortieth of the training set's phrases of more than five words. */
 const phrases = (folder) =>
   sentences(folder, "train.tsv")
-    .filter(({ text }) => text.split(" ").length > 3 && text.split(" ").length < 13)
-    .filter((_, i) => i % 12 === 0);
+    .filter(({ text }) => text.split(" ").length > 5)
+    .filter((_, i) => i % 40 === 0);
 
-const learn = { train: "gates", steps: 150, batchSize: 16 };
+const learn = { train: "gates", steps: 300, batchSize: 16 };
 
 /** A model this small has to adapt its weights to what is gone. */
 const storyLearn = { train: "all", learningRate: 1e-3, steps: 150, batchSize: 8, maxLength: 64, even: false };
@@ -99,7 +102,7 @@ export const tasks = {
   bert: {
     title:
       "bert-mini-sst2 (4 layers of 8 heads), accuracy on the 872 sentences of SST-2's development set; learned by distillation, no labels",
-    key: { model: "bert-mini-sst2", learn, phrases: "4 to 12 words, every 12th" },
+    key: { model: "bert-mini-sst2", learn, phrases: "more than 5 words, every 40th" },
     levels: [...headLevels, ...macLevels],
     measures: ["accuracy", "agreement", "loss"],
     learn,
@@ -112,7 +115,11 @@ export const tasks = {
   embedding: {
     title:
       "The encoder of bert-mini-sst2 as a sentence embedder: cosine with the dense model's embeddings, and rank correlation of all pairs' similarities",
-    key: { model: "bert-mini-encoder", learn: { ...learn, objective: "embedding" }, phrases: "4 to 12 words, every 12th" },
+    key: {
+      model: "bert-mini-encoder",
+      learn: { ...learn, objective: "embedding" },
+      phrases: "more than 5 words, every 40th",
+    },
     levels: [...headLevels, ...macLevels],
     measures: ["cosine", "rankCorrelation"],
     learn: { ...learn, objective: "embedding" },

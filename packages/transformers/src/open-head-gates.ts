@@ -1,7 +1,7 @@
 import { DgateError } from "@dgate/core";
 import type { RunnerOptions } from "@dgate/onnx";
 import type { SiteGroup } from "./blocks/block.ts";
-import { gatedPart } from "./gates/gated-part.ts";
+import { checkDistinct, gatedPart } from "./gates/gated-part.ts";
 import { HeadGates } from "./head-gates.ts";
 import { findLibrary, type Library, type LibraryModel, type LibraryPipeline } from "./library/library.ts";
 import { checkSameRuntime, runtimeOf } from "./library/runtime.ts";
@@ -77,6 +77,7 @@ async function gatesOf(
   const runtime = await runtimeOf(library, sessionSlots(model.pipeline.model)[0]!.get());
   if (ort) checkSameRuntime(runtime, ort);
   const parts = model.parts.map((part) => gatedPart(part, sites));
+  checkDistinct(parts);
   const gates = new HeadGates({ library, runtime, model, parts, groups: sites, depth, threads });
   if (parts.some(({ live }) => live)) return gates;
   const found = gates.findings.filter(({ group }) => sites.includes(group));

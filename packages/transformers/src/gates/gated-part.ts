@@ -1,3 +1,4 @@
+import { DgateError } from "@dgate/core";
 import { dequantizeModel, type Graph, hasCodes } from "@dgate/onnx";
 import type { BlockFinding, GatedBlock, SiteGroup } from "../blocks/block.ts";
 import { findBlocks } from "../blocks/find-blocks.ts";
@@ -30,4 +31,24 @@ export function gatedPart(source: ModelPart, groups: readonly SiteGroup[]): Gate
   const chosen = blocks.filter(({ group }) => groups.includes(group));
   const live = chosen.length > 0 ? liveGraph(graph, chosen) : undefined;
   return { file: source.file, source, quantized, dense: graph, graph, blocks, findings, live };
+}
+
+/**
+ * Refuses a model whose files name different places alike: gates and scores go by the names.
+ *
+ * @throws DgateError `UNSUPPORTED` naming the place and both files
+ */
+export function checkDistinct(parts: readonly Pick<GatedPart, "file" | "blocks">[]): void {
+  const files = new Map<string, string>();
+  for (const { file, blocks } of parts) {
+    for (const { name } of blocks) {
+      const other = files.get(name) ?? file;
+      files.set(name, other);
+      if (other === file) continue;
+      throw new DgateError(
+        "UNSUPPORTED",
+        `openHeadGates: ${other}.onnx and ${file}.onnx both have a place "${name}", and gates go by names; prune the files one by one with @dgate/onnx.`,
+      );
+    }
+  }
 }

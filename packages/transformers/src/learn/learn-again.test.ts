@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readNumbers } from "@dgate/onnx";
+import { readNumbers, verify } from "@dgate/onnx";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { stories } from "../../test/decoder/stories.ts";
 import { tinyBertFolder, tinyTexts } from "../../test/tiny-bert-folder.ts";
@@ -125,6 +125,21 @@ test("a pruned model keeps the report of what it was made from", async () => {
   expect(small.learned).toBe(report);
   expect((await gates.prune({ keep: 0.25 })).learned).toBeUndefined();
 });
+
+test.each(["groups", "all"] as const)(
+  "with train: %s what was turned off does not come back while the rest trains on",
+  async (train) => {
+    const gates = await openHeadGates(folder, { sites: ["heads", "ffn", "layers"] });
+    opened.push(gates);
+    const options = { ...quick, steps: 24, rounds: 2, train, target: { macs: 0.4 } };
+    const report = await gates.learn(texts, { ...options, learningRate: 1e-2 });
+    const gone = gates.layers.blocks.filter(({ name }) => report.kept.get(name)!.length === 0);
+    expect(gone.length).toBeGreaterThan(0);
+    // The weights alone say what is off, whatever the gates.
+    const { files } = await gates.prune();
+    expect(await verify(gates.internals.parts[0]!.graph, files[0]!.graph)).toMatchObject({ equal: true });
+  },
+);
 
 test("a pipeline that is attached runs the weights that were learned", async () => {
   const gates = await open();

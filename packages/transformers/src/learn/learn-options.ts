@@ -50,11 +50,11 @@ export interface LearnOptions {
   /** Rounds of gating and removing, each with a part of the target (default 1). */
   readonly rounds?: number;
   readonly batchSize?: number;
-  /** Learning rate of the weights (default 1e-4 of Adam), cosine to zero. */
+  /** Learning rate of the weights (default 1e-4, of Adam): as it is while gating, then warmed up and down to zero along a cosine. */
   readonly learningRate?: number;
   /** Learning rate of the gates (default 3e-2 where the weights are frozen, else 1e-2). */
   readonly gateRate?: number;
-  /** Longest example in tokens; longer ones are cut, and counted. */
+  /** Longest example in tokens, as the model takes at most (default 512 or what it takes); longer ones are cut, and counted. */
   readonly maxLength?: number;
   /** Fraction of the data that is held out and scored before, during (where groups have just been turned off) and after (default 0.1, 8 examples at least), or examples of their own. */
   readonly heldOut?: number | readonly Example[];
@@ -65,7 +65,7 @@ export interface LearnOptions {
   readonly scores?: Scores;
   /** Seed of the order of the data. */
   readonly seed?: number;
-  /** As `PruneOptions`: bounds of what may be turned off. */
+  /** As `PruneOptions`: bounds of what may be turned off, with a target or without. */
   readonly even?: PruneOptions["even"];
   readonly minimum?: PruneOptions["minimum"];
   readonly dims?: PruneOptions["dims"];

@@ -1,23 +1,12 @@
 import { DgateError } from "@dgate/core";
-import {
-  type Batch,
-  foldGates,
-  type Graph,
-  insertGates,
-  mask,
-  planFrom,
-  findSites,
-  readGates,
-  tensorOf,
-} from "@dgate/onnx";
+import { type Batch, foldGates, type Graph, insertGates, readGates } from "@dgate/onnx";
 import { adam, openTrainer, type Trainer, type TrainerOptions, warmupCosine } from "@dgate/onnx/train";
 import type { GatedBlock } from "../blocks/block.ts";
-import { foldLive, keptSites } from "../prune/prune-part.ts";
-import type { KeptGroups, Scores } from "../prune/choose-groups.ts";
-import { liveGraph } from "../gates/live-graph.ts";
 import { readerSites } from "../gates/reader-sites.ts";
+import type { KeptGroups, Scores } from "../prune/choose-groups.ts";
 import type { TrainedObjective } from "./objective.ts";
 import { aliveAbove, type ResolvedTarget } from "./target.ts";
+import { setName, withGates, withGatesOff } from "./turned-off.ts";
 
 /** What both phases of a round share. */
 export interface PhaseOptions {
@@ -85,7 +74,7 @@ export async function gatePhase(model: Graph, options: PhaseOptions, gating: Gat
   const { steps, target, goal, left } = gating;
   let { lambda } = gating;
   const initial = train === "gates" ? "ones" : "balanced";
-  const trainer = await openTrainer(gatedModel(model, options, { depth, initial }), {
+  const trainer = await openTrainer(gatedModel(model, options, { depth, initial, kept: left }), {
     ...trainerOptions(options),
     lambda: () => lambda,
     learningRate,
@@ -112,7 +101,7 @@ export async function gatePhase(model: Graph, options: PhaseOptions, gating: Gat
     const scores = relative(await strengths(trainer, blocks, train), start, left);
     const learned = await trainer.gated();
     const fold = (survivors: KeptGroups): Graph =>
-      withWeightsOf(restored(learned, before, blocks, survivors), model);
+      withWeightsOf(foldGates(restored(learned, before, blocks, survivors)).graph, model);
     return { scores, lambda, steps: done, fold };
   } finally {
     await trainer.dispose();
@@ -120,20 +109,20 @@ export async function gatePhase(model: Graph, options: PhaseOptions, gating: Gat
 }
 
 /**
- * Trains what stays, without penalty: the weights as before, or where they are frozen the gates of the survivors.
+ * Trains what stays, without penalty; gates of zero hold the rest where it is: the weights as before, or where they are frozen the gates of the survivors.
  *
  * @returns the model with what was learned, and the gates where the weights are frozen
  */
 export async function finishPhase(
   model: Graph,
   options: PhaseOptions,
-  steps: number,
+  { steps, kept }: { readonly steps: number; readonly kept: KeptGroups },
 ): Promise<{ readonly graph: Graph; readonly gates: Scores }> {
   const { blocks, train, learningRate, gateRate } = options;
   const frozen = train === "gates";
   const ones = new Map(blocks.map(({ name, groups }) => [name, new Float64Array(groups).fill(1)]));
   if (steps === 0) return { graph: model, gates: ones };
-  const trainer = await openTrainer(gatedModel(model, options, { depth: 2, initial: "ones" }), {
+  const trainer = await openTrainer(gatedModel(model, options, { depth: 2, initial: "ones", kept }), {
     ...trainerOptions(options),
     lambda: 0,
     learningRate: warmupCosine(learningRate),
@@ -162,6 +151,14 @@ function trainerOptions({ objective, teacher, train, engine }: PhaseOptions): Tr
   return { ...engine, loss: objective.loss, teacher, train, optimizer: adam(), clipNorm: 1 };
 }
 
+/** How gates begin. */
+interface GatingStart {
+  readonly depth: number;
+  readonly initial: "ones" | "balanced";
+  /** Groups that are on: gates of others begin at zero. */
+  readonly kept: KeptGroups;
+}
+
 /**
  * The model with gates and with the outputs of its objective. It is gated first: what an objective adds makes another model, whose sites would be
  * others.
@@ -171,7 +168,7 @@ function trainerOptions({ objective, teacher, train, engine }: PhaseOptions): Tr
 function gatedModel(
   model: Graph,
   { objective, blocks, train }: PhaseOptions,
-  { depth, initial }: { readonly depth: number; readonly initial: "ones" | "balanced" },
+  { depth, initial, kept }: GatingStart,
 ): Graph {
   if (train === "gates") {
     const { sites, roles } = readerSites(blocks);
@@ -185,7 +182,7 @@ function gatedModel(
     roles: { heads: ["consumer"], neurons: ["consumer"], layers: ["parameter"] },
     sites: sites.map(({ name }) => name),
   });
-  return objective.prepare(gated);
+  return objective.prepare(withGatesOff(gated, blocks, kept));
 }
 
 /** How strong each group is. */
@@ -198,10 +195,6 @@ async function strengths(
   const norms = new Map((await trainer.norms()).map((each) => [each.name, each.norms]));
   return new Map(blocks.map((block) => [block.name, norms.get(setName(norms, block))!]));
 }
-
-/** A gate set is named after the first of the sites that share it. */
-const setName = (sets: ReadonlyMap<string, unknown>, { sites, name }: GatedBlock): string =>
-  sites.map((site) => site.name).find((each) => sets.has(each)) ?? name;
 
 /** Πγ of every block of a graph whose gates scale what groups give. */
 function products(gated: Graph, blocks: readonly GatedBlock[]): Scores {
@@ -239,20 +232,11 @@ function restored(
   blocks: readonly GatedBlock[],
   survivors: KeptGroups,
 ): Graph {
-  const copy = learned.clone();
-  const [now, first] = [readGates(learned), readGates(before)];
-  for (const { name, sites } of blocks) {
-    const site = sites.map((each) => each.name).find((each) => now.has(each)) ?? name;
-    const own = now.get(site);
-    own?.names.forEach((gate, d) => {
-      const values = own.gates[d]!.slice();
-      for (const group of survivors.get(name) ?? values.keys())
-        values[group] = first.get(site)!.gates[d]![group]!;
-      const value = copy.value(gate)!;
-      value.data = tensorOf(value.data!.dtype === "float16" ? "float16" : "float32", [values.length], values);
-    });
-  }
-  return foldGates(copy).graph;
+  const first = readGates(before);
+  return withGates(learned, blocks, ({ block, set, d, values }) => {
+    const groups = survivors.get(block.name) ?? values.keys();
+    for (const group of groups) values[group] = first.get(set)!.gates[d]![group]!;
+  });
 }
 
 /** A graph with the weights that another one of the same names has, and the outputs of its own. */
@@ -263,28 +247,4 @@ function withWeightsOf(trained: Graph, model: Graph): Graph {
     if (own?.data && data && own.data.shape.join() === data.shape.join()) own.data = data;
   }
   return copy;
-}
-
-/** The model with groups turned off: where weights are frozen by zeros where they are read, else all their weights. */
-export function turnedOff(
-  model: Graph,
-  blocks: readonly GatedBlock[],
-  kept: KeptGroups,
-  train: PhaseOptions["train"],
-): Graph {
-  if (blocks.every(({ name, groups }) => (kept.get(name)?.length ?? groups) === groups)) return model;
-  if (train === "gates") {
-    const gates = new Map(
-      blocks.map(({ name, groups }) => {
-        const own = kept.get(name);
-        return [
-          name,
-          Float64Array.from({ length: groups }, (_, group) => Number(own?.includes(group) ?? true)),
-        ];
-      }),
-    );
-    return foldLive(liveGraph(model, blocks), gates);
-  }
-  const sites = findSites(model);
-  return mask(model, planFrom(sites, { kept: Object.fromEntries(keptSites(sites, blocks, kept)) }));
 }

@@ -1,9 +1,10 @@
 import type { Graph } from "@dgate/onnx";
 import type { KeptGroups, Scores } from "../prune/choose-groups.ts";
 import { aliveGroups } from "./alive-groups.ts";
-import { finishPhase, type Gated, gatePhase, type PhaseOptions, turnedOff } from "./phases.ts";
+import { finishPhase, type Gated, gatePhase, type PhaseOptions } from "./phases.ts";
 import type { Progress } from "./progress.ts";
 import type { ResolvedTarget } from "./target.ts";
+import { turnedOff } from "./turned-off.ts";
 
 /** How the steps are spent. */
 export interface RoundOptions {
@@ -81,7 +82,10 @@ export async function inRounds(model: Graph, phase: PhaseOptions, options: Round
     await options.evaluate(off);
     progress.enter("finish", round);
     const planned = Math.floor((progress.steps * round) / rounds);
-    const finished = await finishPhase(off, phase, Math.max(0, planned - progress.done));
+    const finished = await finishPhase(off, phase, {
+      steps: Math.max(0, planned - progress.done),
+      kept,
+    });
     const gates = closed(finished.gates, kept);
     learned = { graph: finished.graph, gates, kept, scores: gated.scores, lambda: gated.lambda };
   }

@@ -12,7 +12,7 @@ export interface LibraryTensor {
 export type Encoding = Readonly<Record<string, LibraryTensor>>;
 
 /** Options of a tokenizer's call, as all versions take them. */
-export interface TokenizerOptions {
+interface TokenizerOptions {
   readonly text_pair?: readonly string[] | null;
   readonly padding?: boolean;
   readonly truncation?: boolean;
@@ -28,7 +28,7 @@ export interface LibraryTokenizer {
 }
 
 /** An image or feature processor of transformers.js. */
-export type LibraryProcessor = (inputs: unknown) => Promise<Encoding>;
+type LibraryProcessor = (inputs: unknown) => Promise<Encoding>;
 
 /** A session of the onnxruntime inside transformers.js. */
 export interface LibrarySession {
