@@ -1,6 +1,7 @@
 // Which heads and neurons to keep, by D-Gating, gradient importance (Michel et al. 2019), Wanda, L2 norm, at random: quality of the pruned model
 // against what is left of it. Every method has the same steps of the same optimiser on the same batches: gating spends a part of them on choosing.
-// `pnpm bench head-quality`; models and texts from DGATE_DATA; DGATE_SEEDS=1,2,3, DGATE_TASKS=bert,embedding,stories,vit, DGATE_LEVELS=MACs choose. Runs are kept in the
+// `pnpm bench head-quality`; models and texts from DGATE_DATA; DGATE_SEEDS=1,2,3, DGATE_TASKS=bert,embedding,stories,vit, DGATE_LEVELS=MACs,
+// DGATE_METHODS="L2;random" choose. Runs are kept in the
 // temporary directory, so that one that was stopped goes on.
 import { createHash } from "node:crypto";
 import { execFileSync } from "node:child_process";
@@ -16,7 +17,7 @@ if (!folder) process.exit(0);
 const seeds = (process.env.DGATE_SEEDS ?? "1,2,3").split(",").map(Number);
 const wanted = (process.env.DGATE_TASKS ?? Object.keys(tasks).join()).split(",");
 
-const methods = [
+const allMethods = [
   { name: "D-Gating, D = 2", depth: 2 },
   { name: "D-Gating, D = 3", depth: 3 },
   { name: "gradient", importance: "gradient" },
@@ -24,6 +25,9 @@ const methods = [
   { name: "L2", importance: "l2" },
   { name: "random", importance: "random" },
 ];
+
+const chosen = process.env.DGATE_METHODS?.split(";");
+const methods = allMethods.filter(({ name }) => chosen?.includes(name) ?? true);
 
 const started = performance.now();
 const log = (line) => console.error(`[${((performance.now() - started) / 1000).toFixed(0)} s] ${line}`);
