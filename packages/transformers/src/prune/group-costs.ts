@@ -24,7 +24,7 @@ export function groupCosts(
   const known = new Map<string, number>();
   const perGroup = new Map<string, number>();
   for (const block of blocks) {
-    const form = formOf(block);
+    const form = formOf(graph, block);
     let cost = known.get(form);
     if (cost === undefined) {
       const rest = Array.from({ length: block.groups - 1 }, (_, group) => group + 1);
@@ -41,8 +41,9 @@ export function groupCosts(
 }
 
 /** Blocks of the same weights' shapes have groups of the same cost. Residual branches differ by what is in them. */
-function formOf({ name, group, groups, site, sites }: GatedBlock): string {
+function formOf(graph: Graph, { name, group, groups, site, sites }: GatedBlock): string {
   if (group === "layers") return name;
-  const slices = site.coupled.map(({ role, axis, axisSize }) => `${role}${axis}:${axisSize}`).sort();
-  return [group, groups, sites.length, site.axisSize, ...slices].join();
+  const shapeOf = (tensor: string): string => `[${graph.value(tensor)?.data?.shape.join()}]`;
+  const slices = site.coupled.map(({ role, axis, tensor }) => `${role}${axis}:${shapeOf(tensor)}`).sort();
+  return [group, groups, sites.length, site.axis, shapeOf(site.tensor), ...slices].join(";");
 }
