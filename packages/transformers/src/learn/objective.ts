@@ -23,7 +23,7 @@ export interface TrainedObjective {
   readonly rowsAre: "states" | "classes" | "next tokens";
 }
 
-/** Name of the output that `embedding` adds: `[batch, width]`, mean over tokens, of length 1. */
+/** Name of the output that `embedding` adds: `[batch, width]`, mean over tokens, of length √width, so that its mean squared error is 2 − 2·cos. */
 const embeddingOutput = "dgate.embedding";
 
 /** Name of the output that stands for both outputs of question answering: `[batch, 2, positions]`, logits of where the answer begins and ends. */
@@ -165,6 +165,10 @@ class Nodes {
     return this.graph.addInitializer(this.graph.freshName("dgate.number"), tensorOf("float32", [], [value]));
   }
 
+  index(value: number): Value {
+    return this.graph.addInitializer(this.graph.freshName("dgate.index"), tensorOf("int64", [], [value]));
+  }
+
   float32(x: Value): Value {
     return this.op("Cast", [x], { to: int(1) });
   }
@@ -184,15 +188,18 @@ class Nodes {
   }
 }
 
-/** Adds the embedding that sentence encoders are used for: the mean of the states over real tokens (of pooled ones there is one), divided by its length. */
+/** Adds the embedding that sentence encoders are used for: the mean of the states over real tokens (of pooled ones there is one), scaled to the length √width. */
 function withEmbedding(graph: Graph, states: string, pooled: boolean): Graph {
   const nodes = new Nodes(graph.clone());
   const hidden = nodes.result(states);
   // The direction of a sum over the tokens is that of their mean.
   const total = pooled ? hidden : nodes.along("ReduceSum", masked(nodes, hidden), 1, { keepdims: int(0) });
   const squares = nodes.along("ReduceSum", nodes.op("Mul", [total, total]), 1, { keepdims: int(1) });
-  const length = nodes.op("Sqrt", [nodes.op("Add", [squares, nodes.number(1e-12)])]);
-  return nodes.only(embeddingOutput, ["batch", "width"], "Div", [total, length]);
+  // Σx² / width: divided by its root, a vector has length √width.
+  const width = nodes.float32(nodes.op("Gather", [nodes.op("Shape", [total]), nodes.index(1)]));
+  const mean = nodes.op("Div", [squares, width]);
+  const scale = nodes.op("Sqrt", [nodes.op("Add", [mean, nodes.number(1e-12)])]);
+  return nodes.only(embeddingOutput, ["batch", "width"], "Div", [total, scale]);
 }
 
 function masked(nodes: Nodes, states: Value): Value {

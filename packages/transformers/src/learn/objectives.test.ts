@@ -46,6 +46,9 @@ test.each([
   expect(report.dense.quality).toMatchObject({ cosine: expect.closeTo(1, 6), rankCorrelation: 1 });
   expect(report.pruned.quality["cosine"]).toBeCloseTo(report.gated.quality["cosine"]!, 5);
   expect(report.pruned.quality["cosine"]).toBeLessThan(1);
+  // The loss is the squared distance of unit vectors, whatever their width.
+  const { loss, cosine } = report.pruned.quality;
+  expect(loss).toBeCloseTo(2 - 2 * cosine!, 5);
   expect(gates.internals.parts[0]!.graph.outputs.map(({ name }) => name)).toEqual(outputs);
 });
 

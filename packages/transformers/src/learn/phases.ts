@@ -33,9 +33,8 @@ export interface PhaseOptions {
 export interface Gated {
   /** How much is left of each group: |Πγ| of frozen weights, else ‖w_j‖ against its norm at the start. */
   readonly scores: Scores;
-  /** λ when gating ended, and the steps it took. */
+  /** λ when gating ended. */
   readonly lambda: number;
-  readonly steps: number;
   /** The model with the weights that were learned, gates of `survivors` set back to where they began. */
   fold(survivors: KeptGroups): Graph;
 }
@@ -102,7 +101,7 @@ export async function gatePhase(model: Graph, options: PhaseOptions, gating: Gat
     const learned = await trainer.gated();
     const fold = (survivors: KeptGroups): Graph =>
       withWeightsOf(foldGates(restored(learned, before, blocks, survivors)).graph, model);
-    return { scores, lambda, steps: done, fold };
+    return { scores, lambda, fold };
   } finally {
     await trainer.dispose();
   }

@@ -63,7 +63,7 @@ export async function inRounds(model: Graph, phase: PhaseOptions, options: Round
     const steps = Math.max(1, Math.floor((progress.steps * (1 - finish)) / rounds));
     const before = learned;
     const gated: Gated = options.scores
-      ? { scores: closed(options.scores, before.kept), lambda: 0, steps: 0, fold: () => before.graph }
+      ? { scores: closed(options.scores, before.kept), lambda: 0, fold: () => before.graph }
       : await gatePhase(before.graph, phase, {
           steps,
           lambda: options.lambda,
