@@ -105,7 +105,7 @@ async function learnAndSave(
   if (gates.blocks.every(({ name, groups }) => (report.kept.get(name)?.length ?? groups) === groups)) {
     throw new DgateError("CHECK", `${report.warnings.join(" ")} Nothing was written.`);
   }
-  const pruned = await gates.prune({ ...bounds, signal });
+  const pruned = await gates.prune({ ...given({ dims: dim }), signal });
   const saved = await save(pruned, request, context);
   return documentOf({ request, data, report, pruned, saved });
 }

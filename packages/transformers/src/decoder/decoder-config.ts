@@ -62,7 +62,7 @@ function whyUneven({ decoder, encoder, headDim }: CacheHeads): string {
   const what = headDim === undefined ? "heads of several lengths" : `${counts} key–value heads`;
   return (
     `the layers keep ${what}: versions 2 and 3 of transformers.js make caches of one size for all layers, version 4 reads them from the model` +
-    (headDim === undefined ? "" : "; prune({ even: true }) keeps equally many")
+    (headDim === undefined ? "" : "; { even: true } of learn, or of prune with keep, keeps equally many")
   );
 }
 

@@ -1,9 +1,9 @@
 import { DgateError } from "@dgate/core";
 import { writeModel } from "@dgate/onnx";
 import { resizeCaches } from "../decoder/resize-caches.ts";
-import { classOf } from "../gates/gated-session.ts";
+import { checkSameClass } from "../gates/gated-session.ts";
 import type { LibraryModel, LibraryPipeline, LibrarySession } from "../library/library.ts";
-import { type SessionSlot, sessionSlots } from "../library/session-slots.ts";
+import { type SessionSlot, sessionSlots, slotOf } from "../library/session-slots.ts";
 import { checkSameNames, swapBack, type SwappedSession } from "../library/swapped-session.ts";
 import type { PrunedFile, PrunedTransformer } from "./pruned-transformer.ts";
 
@@ -22,7 +22,7 @@ export async function attachPruned(
   const model = "model" in target ? target.model : target;
   const slots = sessionSlots(model);
   const changed = pruned.files.filter(({ graph, part }) => graph !== part.source.graph);
-  const places = changed.map((file) => ({ file, slot: slotOf(file, slots) }));
+  const places = changed.map((file) => ({ file, slot: slotOf(file.part.source.slot.file, slots) }));
   const swapped: SwappedSession[] = [];
   try {
     for (const { file, slot } of places) swapped.push(await openPruned(pruned, file, slot));
@@ -41,16 +41,6 @@ export async function attachPruned(
   };
 }
 
-function slotOf({ part }: PrunedFile, slots: readonly SessionSlot[]): SessionSlot {
-  const own = part.source.slot.file;
-  const slot = slots.find(({ file }) => file === own) ?? (slots.length === 1 ? slots[0] : undefined);
-  if (slot) return slot;
-  throw new DgateError(
-    "CHECK",
-    `attach: the pipeline has the sessions ${slots.map(({ file }) => file).join(", ")}, but the pruned model has ${own}; attach it to a pipeline of the same model.`,
-  );
-}
-
 async function openPruned(
   { gates }: PrunedTransformer,
   { graph }: PrunedFile,
@@ -58,12 +48,7 @@ async function openPruned(
 ): Promise<SwappedSession> {
   const { sessionClass } = gates.internals.runtime;
   const before = slot.get();
-  if (classOf(before) !== sessionClass) {
-    throw new DgateError(
-      "OPTION",
-      "attach: the pipeline's session is of another copy of onnxruntime than the one that the model was pruned in; open both with one import of transformers.js.",
-    );
-  }
+  checkSameClass(before, sessionClass);
   const made = await sessionClass.create(writeModel(graph), { logSeverityLevel: 3 });
   const session = made as unknown as LibrarySession; // the library's own class
   if (before.config !== undefined) session.config = before.config;

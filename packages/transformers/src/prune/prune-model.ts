@@ -16,14 +16,14 @@ export interface PruneOptions {
   readonly keep?: number;
   /** Groups that stay, by the name of the block; blocks that are not named stay whole. */
   readonly kept?: Readonly<Record<string, readonly number[]>>;
-  /** What decides with `keep`: scores from `importance`, by default the gates; while all of a kind are alike, the `l2` importance. */
+  /** With `keep`: what decides, scores from `importance`, by default the gates; while all of a kind are alike, the `l2` importance. */
   readonly scores?: Scores;
   /**
-   * Whether all layers keep the same number of heads. By default so in decoders with a key–value cache, which versions 2 and 3 of
+   * With `keep`: whether all layers keep the same number of heads. By default so in decoders with a key–value cache, which versions 2 and 3 of
    * transformers.js cannot run otherwise; version 4 can.
    */
   readonly even?: boolean;
-  /** At least so many groups of a layer stay (default 1). With 0 a layer may lose all: its whole branch goes then, but for its bias. */
+  /** With `keep`: at least so many groups of a layer stay (default 1). With 0 a layer may lose all: its whole branch goes then, but for its bias. */
   readonly minimum?: number;
   /** Neurons that a feed-forward layer keeps are a multiple of this number (default 8); 1 for none. */
   readonly align?: number;
@@ -64,7 +64,18 @@ export async function pruneModel(gates: HeadGates, options: PruneOptions): Promi
   return new PrunedTransformer(gates, files, kept);
 }
 
-function checkPruneOptions({ keep, kept, minimum = 1, align = 1 }: PruneOptions): void {
+/** What says how `keep` is met means nothing without it, and would be passed over. */
+const ofKeep = ["scores", "even", "minimum"] as const satisfies (keyof PruneOptions)[];
+
+function checkPruneOptions(options: PruneOptions): void {
+  const { keep, kept, minimum = 1, align = 1 } = options;
+  const idle = keep === undefined ? ofKeep.find((name) => options[name] !== undefined) : undefined;
+  if (idle !== undefined) {
+    throw new DgateError(
+      "OPTION",
+      `prune: ${idle} says how keep is met, and keep is not given; give { keep: 0.5, ${idle}: … }, or leave ${idle} out.`,
+    );
+  }
   checkCount("minimum", minimum, 0);
   checkCount("align", align, 1);
   if (keep !== undefined && kept) {
