@@ -1,8 +1,8 @@
-import { DgateError, formatTable } from "@dgate/core";
+import { formatTable } from "@dgate/core";
 import { writeModel } from "@dgate/onnx";
 import type { BlockFinding, GatedBlock, SiteGroup } from "./blocks/block.ts";
 import type { GatedPart } from "./gates/gated-part.ts";
-import { classOf, GatedSession, type SessionGate } from "./gates/gated-session.ts";
+import { checkSameClass, GatedSession, type SessionGate } from "./gates/gated-session.ts";
 import { GateTable } from "./gates/gate-table.ts";
 import { type LiveGraph, withOpenGates } from "./gates/live-graph.ts";
 import { type ImportanceMethod, type ImportanceOptions, importanceOf } from "./importance/importance.ts";
@@ -12,7 +12,7 @@ import type { LearnReport } from "./learn/learn-report.ts";
 import type { Example } from "./data/example.ts";
 import type { Library, LibraryModel, LibraryPipeline, LibrarySession } from "./library/library.ts";
 import type { LibraryRuntime } from "./library/runtime.ts";
-import { type SessionSlot, sessionSlots } from "./library/session-slots.ts";
+import { type SessionSlot, sessionSlots, slotOf } from "./library/session-slots.ts";
 import { checkSameNames, swapBack, type SwappedSession } from "./library/swapped-session.ts";
 import type { Scores } from "./prune/choose-groups.ts";
 import { type PruneOptions, pruneModel } from "./prune/prune-model.ts";
@@ -163,7 +163,7 @@ export class HeadGates {
     };
     try {
       for (const part of this.#parts.parts) {
-        if (part.live) made.push(await this.#gated(part, part.live, slotOf(part, slots)));
+        if (part.live) made.push(await this.#gated(part, part.live, slotOf(part.source.slot.file, slots)));
       }
       for (const swapped of made) checkSameNames(swapped);
     } catch (error) {
@@ -178,12 +178,7 @@ export class HeadGates {
   async #gated(part: GatedPart, live: LiveGraph, slot: SessionSlot): Promise<SwappedSession> {
     const { library, runtime } = this.#parts;
     const before = slot.get();
-    if (classOf(before) !== runtime.sessionClass) {
-      throw new DgateError(
-        "OPTION",
-        "attach: the pipeline's session is of another copy of onnxruntime than the one that the gates run in; open both with one import of transformers.js.",
-      );
-    }
+    checkSameClass(before, runtime.sessionClass);
     const inner = await this.#open(live);
     const gates = this.gatesOf(part);
     const feeds = [...live.inputs].map(([block, input]): SessionGate => {
@@ -245,15 +240,4 @@ export class HeadGates {
   async dispose(): Promise<void> {
     for (const swapped of this.#attached.splice(0)) await swapBack(swapped);
   }
-}
-
-/** The place of a file's session in a pipeline. */
-function slotOf({ source }: GatedPart, slots: readonly SessionSlot[]): SessionSlot {
-  const own = source.slot.file;
-  const slot = slots.find(({ file }) => file === own) ?? (slots.length === 1 ? slots[0] : undefined);
-  if (slot) return slot;
-  throw new DgateError(
-    "CHECK",
-    `attach: the pipeline has the sessions ${slots.map(({ file }) => file).join(", ")}, but the gates are of ${own}; attach a pipeline of the same model.`,
-  );
 }

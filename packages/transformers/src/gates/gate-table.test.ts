@@ -30,13 +30,13 @@ describe("a table of gates", () => {
     expect(inspect(table)).toBe(String(table));
   });
 
-  test("names the file where a model has several", () => {
+  test("counts layers as set does, over the files of a model that has several", () => {
     const files = [block(0, 2, "heads", "encoder_model"), block(0, 2, "heads", "decoder_model_merged")];
     expect(String(new GateTable(files, "head"))).toMatchInlineSnapshot(`
-      "head                    0  1
-      ----------------------  -  -
-      encoder_model 0         1  1
-      decoder_model_merged 0  1  1"
+      "head                            0  1
+      ------------------------------  -  -
+      layer 0 (encoder_model)         1  1
+      layer 1 (decoder_model_merged)  1  1"
     `);
   });
 

@@ -79,17 +79,20 @@ export class GateTable {
     const width = Math.max(0, ...this.#values.map(({ length }) => length));
     if (width > widest) return this.#summary();
     const header = [this.#what, ...Array.from({ length: width }, (_, i) => String(i))];
-    const rows = this.#blocks.map(({ layer, file }, at) => {
-      const several = this.#blocks.some((block) => block.file !== file);
-      return [several ? `${file} ${layer}` : `layer ${layer}`, ...Array.from(this.#values[at]!, printGate)];
-    });
+    const rows = this.#blocks.map((_, at) => [this.#label(at), ...Array.from(this.#values[at]!, printGate)]);
     return formatTable(header, rows);
   }
 
+  /** The number that `get` and `set` take; of a model of several files with the file. */
+  #label(at: number): string {
+    const { file } = this.#blocks[at]!;
+    return this.#blocks.some((block) => block.file !== file) ? `layer ${at} (${file})` : `layer ${at}`;
+  }
+
   #summary(): string {
-    const rows = this.#blocks.map(({ layer }, at) => {
+    const rows = this.#blocks.map((_, at) => {
       const values = this.#values[at]!;
-      return [`layer ${layer}`, values.length, values.filter((value) => value !== 0).length];
+      return [this.#label(at), values.length, values.filter((value) => value !== 0).length];
     });
     return formatTable([this.#what, "groups", "open"], rows);
   }

@@ -1,3 +1,4 @@
+import { DgateError } from "@dgate/core";
 import type { Library, LibrarySession } from "../library/library.ts";
 
 /** A gate input of a session and where its values come from. */
@@ -77,3 +78,16 @@ export class GatedSession implements LibrarySession {
 /** The class of onnxruntime that a session runs in. */
 export const classOf = (session: LibrarySession): unknown =>
   session instanceof GatedSession ? session.innerClass : session.constructor;
+
+/**
+ * Refuses a pipeline that runs in another copy of onnxruntime: its library would not know the tensors that come back.
+ *
+ * @throws DgateError `OPTION`
+ */
+export function checkSameClass(session: LibrarySession, sessionClass: unknown): void {
+  if (classOf(session) === sessionClass) return;
+  throw new DgateError(
+    "OPTION",
+    "attach: the pipeline's session is of another copy of onnxruntime than the one that the gates run in; open both with one import of transformers.js.",
+  );
+}

@@ -2,6 +2,7 @@ import { DgateError } from "@dgate/core";
 import { Graph, type RunnerOptions, writeModel } from "@dgate/onnx";
 import type { TrainerOptions } from "@dgate/onnx/train";
 import { classOf } from "../gates/gated-session.ts";
+import { isNode } from "../node-modules.ts";
 import { explainOrtClash, type Library, type LibrarySession } from "./library.ts";
 
 type OrtModule = NonNullable<RunnerOptions["ort"]>;
@@ -38,7 +39,7 @@ export async function runtimeOf(library: Library, session: LibrarySession): Prom
       throw explainRuntimeError(error);
     });
   const ort: OrtModule = { Tensor: await tensorClass(library, create), InferenceSession: { create }, env };
-  const node = typeof process === "object" && process.release?.name === "node";
+  const node = isNode();
   return {
     version,
     sessionClass,

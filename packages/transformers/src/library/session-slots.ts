@@ -50,6 +50,20 @@ export function sessionSlots(model: LibraryModel): SessionSlot[] {
   return [first, second];
 }
 
+/**
+ * The place of a file's session; of a model with one session that one, for versions name the files of decoders differently.
+ *
+ * @throws DgateError `CHECK`
+ */
+export function slotOf(file: string, slots: readonly SessionSlot[]): SessionSlot {
+  const slot = slots.find((each) => each.file === file) ?? (slots.length === 1 ? slots[0] : undefined);
+  if (slot) return slot;
+  throw new DgateError(
+    "CHECK",
+    `attach: the pipeline has the sessions ${slots.map((each) => each.file).join(", ")}, but the model that was opened has ${file}; attach a pipeline of the same model.`,
+  );
+}
+
 /** Version 2 loads every decoder from `decoder_model_merged.onnx`. */
 const version2File = (model: LibraryModel): string =>
   model.session!.inputNames.some((name) => name.startsWith("past_key_values."))

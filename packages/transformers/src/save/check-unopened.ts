@@ -3,7 +3,7 @@ import { verify } from "@dgate/onnx";
 import { imageDims } from "../prune/dims.ts";
 import type { PrunedTransformer } from "../prune/pruned-transformer.ts";
 import { type Dtype, dtypeSuffixes } from "../source/dtype.ts";
-import { nodeFiles, nodePath } from "./node-modules.ts";
+import { nodeFiles, nodePath } from "../node-modules.ts";
 import type { SaveCheck } from "./save-options.ts";
 
 /**

@@ -2,7 +2,7 @@ import type * as NodeFiles from "node:fs/promises";
 import type * as NodePath from "node:path";
 import { DgateError } from "@dgate/core";
 import type { FileContent } from "./file-content.ts";
-import { nodeFiles, nodePath } from "./node-modules.ts";
+import { nodeFiles, nodePath } from "../node-modules.ts";
 import type { SavedFile } from "./save-options.ts";
 import { stopIfAborted } from "../stop-if-aborted.ts";
 

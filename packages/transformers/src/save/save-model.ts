@@ -10,7 +10,7 @@ import { copiedFiles } from "./copied-files.ts";
 import { contentOf, type FileContent, joined, textOf } from "./file-content.ts";
 import { FolderWriter } from "./folder-writer.ts";
 import { modelCard } from "./model-card.ts";
-import { isNode } from "./node-modules.ts";
+import { isNode } from "../node-modules.ts";
 import { type OnnxWork, onnxFiles } from "./onnx-files.ts";
 import type { ModelFilesOptions, SaveCheck, SavedFile, SaveOptions, SaveReport } from "./save-options.ts";
 import { stopIfAborted } from "../stop-if-aborted.ts";

@@ -1,5 +1,5 @@
-import type * as NodeFiles from "node:fs/promises";
 import { DgateError } from "@dgate/core";
+import { isNode, nodeFiles } from "../node-modules.ts";
 import type { Library, LibraryEnv } from "../library/library.ts";
 
 /** Where a model's files are: a folder or an id, and what the loader is told. */
@@ -156,13 +156,6 @@ const cachePlace = (name: string, match: () => Promise<unknown>): Place => ({
   read: async () => contentOf(await match()),
   has: async () => (await match()) !== undefined,
 });
-
-const isNode = (): boolean => typeof process === "object" && process.release?.name === "node";
-
-// A variable keeps bundlers of pages from resolving it.
-const filesystem = "node:fs/promises";
-
-const nodeFiles = async (): Promise<typeof NodeFiles> => import(/* @vite-ignore */ filesystem);
 
 async function readFromDisk(path: string): Promise<Uint8Array | undefined> {
   const { readFile } = await nodeFiles();
