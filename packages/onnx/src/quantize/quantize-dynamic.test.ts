@@ -7,6 +7,7 @@ import { float, int } from "../graph/attribute.ts";
 import type { Graph } from "../graph/graph.ts";
 import { graphsWithin } from "../training-form/subgraphs.ts";
 import { readNumbers } from "../io/tensor-data.ts";
+import { threeOfOne } from "../../test/three-of-one.ts";
 import { verify } from "../verify/verify.ts";
 import { type DynamicQuantizeOptions, quantizeDynamic } from "./quantize-dynamic.ts";
 
@@ -16,17 +17,6 @@ const ops = (graph: Graph): string[] => graph.sorted().map(({ op }) => op);
 
 const nearness = async (graph: Graph, options: DynamicQuantizeOptions = {}): Promise<number> =>
   (await verify(graph, quantizeDynamic(graph, { ...all, ...options }).graph, { runtime: "node" })).maxRelDiff;
-
-/** Q, K and V of one value. */
-function threeOfOne(): Graph {
-  const net = new GraphBuilder(1);
-  const x = net.input("x", ["batch", 5, 16]);
-  return net.output(
-    net.matmul("q", x, [16, 8]),
-    net.matmul("k", x, [16, 8]),
-    net.matmul("v", x, [16, 8], false),
-  );
-}
 
 describe("the form of a dynamically quantized layer", () => {
   test("layers that read one value share its quantization", () => {

@@ -7,6 +7,7 @@ import { float, int } from "../graph/attribute.ts";
 import type { Graph, Node } from "../graph/graph.ts";
 import { tensorOf } from "../io/tensor-data.ts";
 import { randomInputs } from "../verify/random-inputs.ts";
+import { threeOfOne } from "../../test/three-of-one.ts";
 import { verify } from "../verify/verify.ts";
 import { type DynamicQuantizeOptions, quantizeDynamic } from "./quantize-dynamic.ts";
 
@@ -16,17 +17,6 @@ const reasons = (graph: Graph, options: DynamicQuantizeOptions = all): string[] 
   quantizeDynamic(graph, options).report.skipped.map(({ node, reason }) => `${node}: ${reason}`);
 
 const fused = ({ domain }: Node): boolean => domain !== "";
-
-/** Q, K and V of one value. */
-function threeOfOne(): Graph {
-  const net = new GraphBuilder(1);
-  const x = net.input("x", ["batch", 5, 16]);
-  return net.output(
-    net.matmul("q", x, [16, 8]),
-    net.matmul("k", x, [16, 8]),
-    net.matmul("v", x, [16, 8], false),
-  );
-}
 
 describe("what stays, and why", () => {
   test("every layer that is left is in the report", () => {
