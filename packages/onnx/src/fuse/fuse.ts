@@ -36,8 +36,8 @@ export interface FuseOptions {
 
 /**
  * A copy of a model with onnxruntime's fused operators in the place of the nodes that compute the same: attention, normalisations with
- * the sums before them, Gelus. Subgraphs included. A runtime fuses some models itself when it loads them, but attention only where the
- * weights of Q, K and V are square: not once heads were removed.
+ * the sums before them, Gelus. Subgraphs included. A runtime fuses what it recognises itself when it loads a model, attention only where the
+ * weights of Q, K and V are square: not once heads were removed. Here the number of heads does not matter.
  *
  * The result computes the same up to rounding. A layer stays as it is where that cannot be proven, where its target lacks the operator, or
  * where something else reads a value that would be gone; the report says why.

@@ -8,7 +8,7 @@ import type { HeadGates } from "../head-gates.ts";
 import type { Objective } from "../learn/learn-options.ts";
 import { objectiveOf } from "../learn/objective.ts";
 import type { Scores } from "../prune/choose-groups.ts";
-import { firstStep } from "./first-step.ts";
+import { firstStep } from "../decoder/first-step.ts";
 import { gradientScores } from "./gradient.ts";
 import { l2Scores } from "./l2.ts";
 import { layerNormalised } from "./layer-normalised.ts";
@@ -116,7 +116,7 @@ async function scoresFromData(
   };
   const found: Scores[] = [];
   for (const { part, blocks: all } of parts) {
-    const { graph, blocks } = firstStep({ graph: part.graph, blocks: all });
+    const { graph, blocks } = firstStep({ graph: part.graph, blocks: all }, "importance");
     if (method === "wanda") {
       found.push(await wandaScores(graph, blocks, examples, { ...context, batchSize }));
       continue;

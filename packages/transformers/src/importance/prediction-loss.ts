@@ -1,5 +1,6 @@
-import { type Attribute, type Batch, type Graph, int, tensorOf, type Value } from "@dgate/onnx";
+import { type Batch, type Graph, int, type Value } from "@dgate/onnx";
 import type { EncodedExample } from "../data/encode.ts";
+import { GraphNodes } from "../graph-nodes.ts";
 import type { TrainedObjective } from "../learn/objective.ts";
 import type { TaskKind } from "../source/task.ts";
 
@@ -24,7 +25,7 @@ export interface ExampleLoss {
  *     next-token   mean over positions of −log p_t[token t+1]
  *     distill      of logits: mean over positions of −log p_t[argmax p_t], the model's own prediction as the label
  *                  of hidden states y: ⟨y, z⟩/√n over their n elements, z ~ N(0, 1) drawn anew for each example
- *     embedding    ⟨e, z⟩/√n of the normalised mean-pooled state e, z as before
+ *     embedding    ⟨e, z⟩ of the mean-pooled state e of length 1, z as before
  *
  * The losses that `learn` takes for `distill` and `embedding` have their minimum, and so gradient 0, at the dense model. For logits the label that
  * the teacher would give stands in. For states there is no label, and their squared norm will not do: it is constant behind a layer
@@ -65,13 +66,16 @@ function labelLoss(output: string, input: string): Omit<ExampleLoss, "prepare"> 
 
 function nextTokenLoss(nodes: LossNodes, output: string): string {
   const ids = nodes.graph.value("input_ids")!; // examples without tokens are not taken
-  const next = nodes.add("Unsqueeze", [nodes.slice(ids, 1, Number.MAX_SAFE_INTEGER), nodes.integers([-1])]);
+  const next = nodes.op("Unsqueeze", [
+    nodes.slice(ids, 1, Number.MAX_SAFE_INTEGER),
+    nodes.constant("int64", [-1]),
+  ]);
   const predicted = nodes.slice(nodes.logProbabilities(output), 0, -1);
   return nodes.negativeMean(nodes.pick(predicted, next));
 }
 
 function ownPrediction(nodes: LossNodes, output: string): string {
-  const surest = nodes.add("ReduceMax", [nodes.logProbabilities(output), nodes.integers([-1])], {
+  const surest = nodes.op("ReduceMax", [nodes.logProbabilities(output), nodes.constant("int64", [-1])], {
     keepdims: int(0),
   });
   return nodes.negativeMean(surest);
@@ -88,7 +92,7 @@ function randomDirection(output: string): Omit<ExampleLoss, "prepare"> {
         dtype: "float32",
         ...(states.type?.shape && { shape: states.type.shape }),
       });
-      return nodes.add("ReduceSum", [nodes.add("Mul", [states, z])], { keepdims: int(0) }).name;
+      return nodes.op("ReduceSum", [nodes.op("Mul", [states, z])], { keepdims: int(0) }).name;
     },
     takes: () => true,
     needsShape: true,
@@ -101,42 +105,32 @@ function randomDirection(output: string): Omit<ExampleLoss, "prepare"> {
 }
 
 /** Adds the nodes of a loss, in their forms of operator set 18. */
-class LossNodes {
-  readonly graph: Graph;
-
+class LossNodes extends GraphNodes {
   constructor(graph: Graph) {
-    this.graph = graph;
-  }
-
-  add(op: string, inputs: readonly Value[], attributes: Readonly<Record<string, Attribute>> = {}): Value {
-    const output = this.graph.addValue(this.graph.freshName(`importance/${op}`));
-    this.graph.addNode({ op, name: output.name, inputs, outputs: [output], attributes });
-    return output;
-  }
-
-  integers(values: readonly number[]): Value {
-    return this.graph.addInitializer(
-      this.graph.freshName("importance/integers"),
-      tensorOf("int64", [values.length], values),
-    );
+    super(graph, "importance");
   }
 
   /** log softmax over the last axis. */
   logProbabilities(output: string): Value {
-    return this.add("LogSoftmax", [this.graph.value(output)!], { axis: int(-1) });
+    return this.op("LogSoftmax", [this.graph.value(output)!], { axis: int(-1) });
   }
 
   /** Of axis 1. */
   slice(x: Value, start: number, end: number): Value {
-    return this.add("Slice", [x, this.integers([start]), this.integers([end]), this.integers([1])]);
+    return this.op("Slice", [
+      x,
+      this.constant("int64", [start]),
+      this.constant("int64", [end]),
+      this.constant("int64", [1]),
+    ]);
   }
 
   /** Elements of the last axis. */
   pick(x: Value, indices: Value): Value {
-    return this.add("GatherElements", [x, indices], { axis: int(-1) });
+    return this.op("GatherElements", [x, indices], { axis: int(-1) });
   }
 
   negativeMean(x: Value): string {
-    return this.add("Neg", [this.add("ReduceMean", [x], { keepdims: int(0) })]).name;
+    return this.op("Neg", [this.op("ReduceMean", [x], { keepdims: int(0) })]).name;
   }
 }

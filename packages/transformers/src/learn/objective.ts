@@ -1,7 +1,8 @@
 import { DgateError } from "@dgate/core";
-import { type Attribute, type Graph, int, ints, tensorOf, type Value } from "@dgate/onnx";
+import { type Attribute, type Graph, int, ints, type Value } from "@dgate/onnx";
 import { crossEntropy, distill, type Loss, nextToken } from "@dgate/onnx/train";
 import type { EncodedExample } from "../data/encode.ts";
+import { GraphNodes } from "../graph-nodes.ts";
 import type { TaskKind } from "../source/task.ts";
 import type { Objective } from "./learn-options.ts";
 
@@ -138,35 +139,22 @@ function withOutputs(graph: Graph, names: readonly string[]): Graph {
   return copy;
 }
 
-/** Adds nodes to a graph. */
-class Nodes {
-  readonly graph: Graph;
-
+/** Adds the nodes of an objective, in the forms of the model's own operator set. */
+class ObjectiveNodes extends GraphNodes {
   constructor(graph: Graph) {
-    this.graph = graph;
-  }
-
-  op(name: string, inputs: readonly Value[], attributes: Record<string, Attribute> = {}): Value {
-    return this.graph.addNode({ op: name, inputs, attributes }).outputs[0]!;
+    super(graph, "dgate");
   }
 
   /** An operator along one axis: an input from operator set 13 on, an attribute before. */
   along(name: string, x: Value, axis: number, attributes: Record<string, Attribute> = {}): Value {
     if ((this.graph.opsets.get("") ?? 17) < 13)
       return this.op(name, [x], { ...attributes, axes: ints([axis]) });
-    const axes = this.graph.addInitializer(
-      this.graph.freshName("dgate.axis"),
-      tensorOf("int64", [1], [axis]),
-    );
+    const axes = this.constant("int64", [axis]);
     return this.op(name, [x, axes], attributes);
   }
 
   number(value: number): Value {
-    return this.graph.addInitializer(this.graph.freshName("dgate.number"), tensorOf("float32", [], [value]));
-  }
-
-  index(value: number): Value {
-    return this.graph.addInitializer(this.graph.freshName("dgate.index"), tensorOf("int64", [], [value]));
+    return this.constant("float32", [value], []);
   }
 
   float32(x: Value): Value {
@@ -190,28 +178,30 @@ class Nodes {
 
 /** Adds the embedding that sentence encoders are used for: the mean of the states over real tokens (of pooled ones there is one), scaled to the length √width. */
 function withEmbedding(graph: Graph, states: string, pooled: boolean): Graph {
-  const nodes = new Nodes(graph.clone());
+  const nodes = new ObjectiveNodes(graph.clone());
   const hidden = nodes.result(states);
   // The direction of a sum over the tokens is that of their mean.
   const total = pooled ? hidden : nodes.along("ReduceSum", masked(nodes, hidden), 1, { keepdims: int(0) });
   const squares = nodes.along("ReduceSum", nodes.op("Mul", [total, total]), 1, { keepdims: int(1) });
   // Σx² / width: divided by its root, a vector has length √width.
-  const width = nodes.float32(nodes.op("Gather", [nodes.op("Shape", [total]), nodes.index(1)]));
+  const width = nodes.float32(
+    nodes.op("Gather", [nodes.op("Shape", [total]), nodes.constant("int64", [1], [])]),
+  );
   const mean = nodes.op("Div", [squares, width]);
   const scale = nodes.op("Sqrt", [nodes.op("Add", [mean, nodes.number(1e-12)])]);
   return nodes.only(embeddingOutput, ["batch", "width"], "Div", [total, scale]);
 }
 
-function masked(nodes: Nodes, states: Value): Value {
+function masked(nodes: ObjectiveNodes, states: Value): Value {
   const mask = nodes.graph.value("attention_mask");
   return mask ? nodes.op("Mul", [states, nodes.along("Unsqueeze", nodes.float32(mask), 2)]) : states;
 }
 
 /** Adds the logits of both ends of an answer as one output; padding cannot be either. */
 function withSpan(graph: Graph): Graph {
-  const nodes = new Nodes(graph.clone());
+  const nodes = new ObjectiveNodes(graph.clone());
   const ends = [spanStart, spanEnd].map((name) => nodes.along("Unsqueeze", nodes.result(name), 1));
-  const both = nodes.graph.addNode({ op: "Concat", inputs: ends, attributes: { axis: int(1) } }).outputs[0]!;
+  const both = nodes.op("Concat", ends, { axis: int(1) });
   const mask = nodes.graph.value("attention_mask");
   const real = mask ? nodes.float32(mask) : undefined;
   const bias = real

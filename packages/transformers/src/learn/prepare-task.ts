@@ -5,8 +5,8 @@ import { type EncodedData, type EncodedExample, encodeExamples, type EncodeOptio
 import type { Example } from "../data/example.ts";
 import { checkVocabulary, inBatches, lengthOf } from "../data/feeds.ts";
 import type { GatedPart } from "../gates/gated-part.ts";
-import { findBlocks } from "../blocks/find-blocks.ts";
-import { type PlainDecoder, plainDecoder } from "../decoder/plain-decoder.ts";
+import { type FirstStep, firstStep } from "../decoder/first-step.ts";
+import { plainDecoder } from "../decoder/plain-decoder.ts";
 import type { HeadGates } from "../head-gates.ts";
 import type { KeptGroups } from "../prune/choose-groups.ts";
 import { dimsOf } from "../prune/dims.ts";
@@ -21,7 +21,7 @@ import { endlessBatches, type SplitData, splitData } from "./training-data.ts";
 export interface Task {
   readonly part: GatedPart;
   /** The graph that is trained, and the way back from it. */
-  readonly plain: PlainDecoder;
+  readonly plain: FirstStep;
   /** The dense model, which teaches and is compared with. */
   readonly dense: Graph;
   /** Where learning starts: the dense model, or what an earlier run has made of it. */
@@ -52,10 +52,11 @@ export async function prepareTask(
   const { model, runtime, threads, depth } = gates.internals;
   const { train = "gates", signal, seed = 1, batchSize = 16 } = options;
   const part = learnablePart(gates, train);
-  const plain = plainDecoder(part.graph);
+  const gated = part.blocks.filter((block) => gates.table(block).of(block.name));
+  const plain = firstStep({ graph: part.graph, blocks: gated }, "learn");
   const start = plain.graph;
   const dense = part.graph === part.dense ? start : plainDecoder(part.dense).graph;
-  const blocks = learnedBlocks(gates, part, start);
+  const { blocks } = plain;
   const encoded = await encodeExamples(model, data, encoding(options));
   const generator = randomGenerator(seed);
   const random = (): number => generator.next();
@@ -110,16 +111,6 @@ function leftGroups(gates: HeadGates, part: GatedPart, blocks: readonly GatedBlo
       return [block.name, [...values.keys()].filter((group) => !isLearned || values[group] !== 0)];
     }),
   );
-}
-
-/** The gated blocks in the graph that is trained: of a merged decoder those of its first step, by the same names. */
-function learnedBlocks(gates: HeadGates, part: GatedPart, dense: Graph): GatedBlock[] {
-  const known = new Map(part.blocks.map((block) => [block.name, block]));
-  const all = dense === part.graph ? part.blocks : findBlocks(dense, part.file).blocks;
-  return all.flatMap((block): GatedBlock[] => {
-    if (!gates.table(block).of(block.name)) return [];
-    return [{ ...block, cached: known.get(block.name)?.cached ?? false }];
-  });
 }
 
 const encoding = ({ maxLength, signal }: LearnOptions): EncodeOptions => {

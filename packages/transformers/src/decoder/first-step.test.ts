@@ -7,13 +7,13 @@ import { findBlocks } from "../blocks/find-blocks.ts";
 import type { EncodedExample } from "../data/encode.ts";
 import { objectiveOf } from "../learn/objective.ts";
 import { firstStep } from "./first-step.ts";
-import { gradientScores } from "./gradient.ts";
-import { lossOf } from "./prediction-loss.ts";
-import { wandaScores } from "./wanda.ts";
+import { gradientScores } from "../importance/gradient.ts";
+import { lossOf } from "../importance/prediction-loss.ts";
+import { wandaScores } from "../importance/wanda.ts";
 
 async function scoresOf(whole: Graph, examples: readonly EncodedExample[]): Promise<Float64Array[]> {
   const blocks = findBlocks(whole, "model").blocks.filter(({ group }) => group !== "layers");
-  const step = firstStep({ graph: whole, blocks });
+  const step = firstStep({ graph: whole, blocks }, "test");
   expect(step.blocks.map(({ name }) => name)).toEqual(blocks.map(({ name }) => name));
   const loss = lossOf(objectiveOf(step.graph, kinds.language, examples, "next-token"), kinds.language);
   const context = { engine: {}, seed: 0 };
@@ -40,5 +40,16 @@ test.each([
 test("a graph without branches stays as it is", () => {
   const { graph } = llama({ cache: "past" });
   const { blocks } = findBlocks(graph, "model");
-  expect(firstStep({ graph, blocks })).toEqual({ graph, blocks });
+  const step = firstStep({ graph, blocks }, "test");
+  expect(step.graph).toBe(graph);
+  expect(step.blocks).toBe(blocks);
+});
+
+test("a block that the first step lacks is named, and how to do without", () => {
+  const { graph } = gpt2({ cache: "merged" });
+  const [block] = findBlocks(graph, "model").blocks;
+  const absent = { ...block!, name: "nowhere" };
+  expect(() => firstStep({ graph, blocks: [absent] }, "learn")).toThrow(
+    'learn: the first step of the merged decoder has no "nowhere"; rank its groups by the importance "l2" or "random"',
+  );
 });
