@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const packages = ["core", "onnx", "tfjs", "transformers", "cli", "testing"];
@@ -9,6 +10,8 @@ export default defineConfig({
   ssr: { resolve: source },
   test: {
     pool: "forks",
+    // vitest leaves a core free, which on two cores is half of the machine: most files wait for a child process or a page now and then.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 30_000,
     hookTimeout: 120_000,
     projects: [

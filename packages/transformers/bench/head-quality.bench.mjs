@@ -1,14 +1,13 @@
 // Which heads and neurons to keep, by D-Gating, gradient importance (Michel et al. 2019), Wanda, L2 norm, at random: quality of the pruned model
 // against what is left of it. Every method has the same steps of the same optimiser on the same batches: gating spends a part of them on choosing.
 // `pnpm bench head-quality`; models and texts from DGATE_DATA; DGATE_SEEDS=1,2,3, DGATE_TASKS=bert,embedding,stories,vit, DGATE_LEVELS=MACs,
-// DGATE_METHODS="L2;random" choose. Runs are kept in the
-// temporary directory, so that one that was stopped goes on.
+// DGATE_METHODS="L2;random" choose. Prints Markdown: means and spread over seeds, the best in bold. Runs are kept in the temporary directory, so
+// that one that was stopped goes on.
 import { createHash } from "node:crypto";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { formatTable } from "@dgate/core";
 import { dataFolder } from "./data-folder.mjs";
 import { tasks } from "./quality-tasks.mjs";
 
@@ -77,7 +76,7 @@ const comparable = (scores) =>
 /** A result from the cache, or a new one. */
 async function cached(task, level, method, seed) {
   const key = JSON.stringify({
-    version: level.sites.length > 1 && method.importance ? 4 : 2,
+    version: 5, // of what `learn` does with these options
     task: task.key,
     level,
     method,
@@ -113,19 +112,27 @@ for (const name of wanted) {
     }
   }
   const first = Object.values(Object.values(results)[0])[0][0];
-  console.log(
-    `\n${task.title}\ndense: ${task.measures.map((key) => `${key} ${first.dense[key]?.toFixed(4)}`).join(", ")}\n`,
-  );
-  for (const measureName of task.measures) {
-    const header = [measureName, ...levels.map((level) => level.name)];
-    const rows = methods.map((method) => [
+  console.log(`\n${task.title}`);
+  for (const { key, name: measured, least, digits } of task.measures) {
+    const header = [
+      `${measured} (dense ${first.dense[key].toFixed(digits)})`,
+      ...levels.map((level) => level.name),
+    ];
+    const means = methods.map((method) =>
+      levels.map((level) => mean(results[level.name][method.name].map(({ pruned }) => pruned[key]))),
+    );
+    const best = levels.map((_, i) => Math[least ? "min" : "max"](...means.map((row) => row[i])));
+    const rows = methods.map((method, m) => [
       method.name,
-      ...levels.map((level) => {
-        const values = results[level.name][method.name].map(({ pruned }) => pruned[measureName]);
-        return `${mean(values).toFixed(4)} ± ${spread(values).toFixed(4)}`;
+      ...levels.map((level, i) => {
+        const off = spread(results[level.name][method.name].map(({ pruned }) => pruned[key]));
+        const cell = `${means[m][i].toFixed(digits)} ± ${off.toFixed(digits)}`;
+        return means[m][i] === best[i] ? `**${cell}**` : cell;
       }),
     ]);
-    console.log(`${formatTable(header, rows)}\n`);
+    for (const row of ["", header, header.map(() => "---"), ...rows]) {
+      console.log(row && `| ${row.join(" | ")} |`);
+    }
   }
   mkdirSync(join(import.meta.dirname, "results"), { recursive: true });
   writeFileSync(

@@ -88,6 +88,9 @@ async function stories(gates, count) {
   return found;
 }
 
+const accuracy = { key: "accuracy", name: "accuracy", digits: 3 };
+const divergence = { key: "loss", name: "divergence from the dense model, nats", least: true, digits: 4 };
+
 let encoder;
 let vision;
 const { cifarImages, vitFolder } = await importTypeScript(join(import.meta.dirname, "../test/vit-folder.ts"));
@@ -104,7 +107,7 @@ export const tasks = {
       "bert-mini-sst2 (4 layers of 8 heads), accuracy on the 872 sentences of SST-2's development set; learned by distillation, no labels",
     key: { model: "bert-mini-sst2", learn, phrases: "more than 5 words, every 40th" },
     levels: [...headLevels, ...macLevels],
-    measures: ["accuracy", "agreement", "loss"],
+    measures: [accuracy, divergence],
     learn,
     open: (folder, options) => openHeadGates(join(folder, "models/bert-mini-sst2"), options),
     data: async (folder) => ({
@@ -121,7 +124,10 @@ export const tasks = {
       phrases: "more than 5 words, every 40th",
     },
     levels: [...headLevels, ...macLevels],
-    measures: ["cosine", "rankCorrelation"],
+    measures: [
+      { key: "cosine", name: "cosine", digits: 4 },
+      { key: "rankCorrelation", name: "rank correlation", digits: 4 },
+    ],
     learn: { ...learn, objective: "embedding" },
     importance: { objective: "embedding" },
     open: async (folder, options) => openHeadGates((encoder ??= await encoderFolder(folder)), options),
@@ -137,7 +143,7 @@ export const tasks = {
       "stories260K (Llama, 5 layers of 4 key–value heads with 2 queries each), perplexity on stories that the dense model tells",
     key: { model: "stories260K", learn: storyLearn, stories: 400 },
     levels: headLevels,
-    measures: ["perplexity", "loss"],
+    measures: [{ key: "perplexity", name: "perplexity", least: true, digits: 2 }],
     learn: storyLearn,
     importance: { objective: "next-token", maxLength: 64 },
     open: (folder, options) => openHeadGates(join(folder, "models/tinyllamas/stories260K"), options),
@@ -156,7 +162,7 @@ export const tasks = {
       // Patches, classifier and the last head of each layer are 56 % of this small model.
       ...[1.25, 1.5].map(macLevel),
     ],
-    measures: ["accuracy", "agreement", "loss"],
+    measures: [accuracy, divergence],
     learn,
     open: async (folder, options) => openHeadGates((vision ??= await vitFolder(folder)), options),
     data: async (folder) => ({
