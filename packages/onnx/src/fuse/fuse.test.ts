@@ -11,6 +11,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { readModel } from "../io/read.ts";
 import { gatherTensor } from "../io/tensor-data.ts";
 import { planFrom } from "../plan/plan-from.ts";
+import { mask } from "../prune/mask.ts";
 import { prune } from "../prune/prune.ts";
 import { findAttention } from "../sites/attention.ts";
 import { countCosts } from "../sites/count-costs.ts";
@@ -104,6 +105,19 @@ describe("BERT", () => {
         { heads: 4, kvHeads: 4, headDim: 4, prunable: true },
       ]);
     }
+  });
+
+  test.each(forms)("fused %s its layers can be pruned on, each by itself", async (_, options) => {
+    const model = bert();
+    const { graph: fused } = fuse(model.graph, options);
+    const names = findSites(fused).flatMap(({ kind, prunable, name }) =>
+      kind === "heads" && prunable === true ? [name] : [],
+    );
+    expect(names).toHaveLength(2);
+    const plan = planFrom(findSites(fused), { sparsity: 0.5, sites: [names[1]!] });
+    const { graph: pruned } = prune(fused, plan);
+    expect(findAttention(pruned).map(({ heads }) => heads)).toEqual([4, 2]);
+    expect((await verify(mask(fused, plan), pruned)).maxRelDiff).toBeLessThan(1e-5);
   });
 
   test("leaves attention layers, normalisations and Gelus as they are where they are not asked for", () => {

@@ -19,7 +19,10 @@ export interface SpreadOptions {
 
 const sizeOf = (axis: Axis): Dim => multiplyDims(axis.map(({ dim }) => dim));
 
-/** Makes the biases of attention layers, one node for all layers that have the same. */
+/**
+ * Makes the biases of attention layers, one node for all layers that have the same. Spread over the heads each layer has its own: one for all would
+ * hold their heads together when the fused model is pruned.
+ */
 export class ScoreBiases {
   readonly #emit: NodeEmitter;
   readonly #known = new Map<string, Value | Miss>();
@@ -36,7 +39,7 @@ export class ScoreBiases {
     const key = [
       bias.key,
       fullBatch,
-      fullHeads,
+      fullHeads && stem,
       sizes[0] ?? q.name,
       heads,
       sizes[2] ?? q.name,

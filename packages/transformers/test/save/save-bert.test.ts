@@ -165,6 +165,21 @@ describe.skipIf(!data)("saving a pruned BERT", () => {
     });
   });
 
+  test("a folder that was saved, fused, is pruned on", async () => {
+    const half = join(parent, "half");
+    const first = await openHeadGates(join(data!, "models/bert-mini-sst2"), { sites: ["heads"] });
+    const small = await first.prune({ keep: 0.5, even: true, scores: await first.importance("l2") });
+    const { fused } = await small.save(half, { dtypes: ["fp32"], check: false });
+    await first.dispose();
+    expect(fused[0]!.operators).toMatchObject({ "com.microsoft.Attention": 4 });
+    const second = await openHeadGates(half, { sites: ["heads"] });
+    expect(second.heads.blocks.map(({ groups }) => groups)).toEqual([4, 4, 4, 4]);
+    const kept = Object.fromEntries(second.heads.blocks.map(({ name }, layer) => [name, [layer]]));
+    const { files } = await second.prune({ kept });
+    await second.dispose();
+    expect(files[0]!.pruned!.verification.equal).toBe(true);
+  }, 120_000);
+
   test("force replaces no folder that is none of a model, and never the model's own", async () => {
     const other = await mkdtemp(join(parent, "other-"));
     await writeFile(join(other, "letters.txt"), "");
