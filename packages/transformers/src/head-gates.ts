@@ -1,4 +1,4 @@
-import { formatTable } from "@dgate/core";
+import { DgateError, formatTable } from "@dgate/core";
 import { writeModel } from "@dgate/onnx";
 import type { BlockFinding, GatedBlock, SiteGroup } from "./blocks/block.ts";
 import type { GatedPart } from "./gates/gated-part.ts";
@@ -10,7 +10,14 @@ import { learnGates } from "./learn/learn-gates.ts";
 import type { LearnOptions } from "./learn/learn-options.ts";
 import type { LearnReport } from "./learn/learn-report.ts";
 import type { Example } from "./data/example.ts";
-import type { Library, LibraryModel, LibraryPipeline, LibrarySession } from "./library/library.ts";
+import type {
+  GivenModel,
+  GivenPipeline,
+  Library,
+  LibraryModel,
+  LibraryPipeline,
+  LibrarySession,
+} from "./library/library.ts";
 import type { LibraryRuntime } from "./library/runtime.ts";
 import { type SessionSlot, sessionSlots, slotOf } from "./library/session-slots.ts";
 import { checkSameNames, swapBack, type SwappedSession } from "./library/swapped-session.ts";
@@ -38,6 +45,7 @@ export class HeadGates {
   /** What gated sessions run. */
   readonly #running = new WeakMap<LibrarySession, { readonly part: GatedPart; readonly live: LiveGraph }>();
   #learned: LearnReport | undefined;
+  #learning = false;
 
   /** Made by `openHeadGates`. */
   constructor(parts: HeadGatesParts) {
@@ -153,9 +161,9 @@ export class HeadGates {
    *
    * @throws DgateError `OPTION` for a pipeline that runs in another onnxruntime, `CHECK` for one whose model takes other inputs
    */
-  async attach(target: LibraryPipeline | LibraryModel = this.pipeline): Promise<() => Promise<void>> {
+  async attach(target: GivenPipeline | GivenModel = this.pipeline): Promise<() => Promise<void>> {
     const model = "model" in target ? target.model : target;
-    const slots = sessionSlots(model);
+    const slots = sessionSlots(model as LibraryModel); // looks at each property that it takes
     const made: SwappedSession[] = [];
     const detach = async (): Promise<void> => {
       this.#attached = this.#attached.filter((each) => !made.includes(each));
@@ -224,11 +232,24 @@ export class HeadGates {
    * Learns the gates from data: see `LearnOptions`. What falls short of the target is turned off; `prune` removes it. Gates begin at one, whatever was set before;
    * weights go on from what an earlier call learned, and groups that it turned off with their weights stay off. A call that fails or is cancelled changes
    * nothing. Attached pipelines run what was learned.
+   *
+   * @throws DgateError `OPTION` (also while another call learns), `DATA`, `CHECK` for a tokenizer of another model, `UNSUPPORTED`, `DIVERGED`, `ABORTED`
    */
   async learn(data: readonly Example[], options: LearnOptions = {}): Promise<LearnReport> {
-    this.#learned = await learnGates(this, data, options);
-    await this.#renew();
-    return this.#learned;
+    if (this.#learning) {
+      throw new DgateError(
+        "OPTION",
+        "learn: these gates are being learned already; wait for that call, or open the model again.",
+      );
+    }
+    this.#learning = true;
+    try {
+      this.#learned = await learnGates(this, data, options);
+      await this.#renew();
+      return this.#learned;
+    } finally {
+      this.#learning = false;
+    }
   }
 
   /** Removes what is turned off, or what `options` ask for, and proves the result: see `PruneOptions`. */

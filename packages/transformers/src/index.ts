@@ -1,3 +1,4 @@
+export { DgateError } from "@dgate/core";
 export type { BlockFinding, GatedBlock, SiteGroup } from "./blocks/block.ts";
 export type { Example, ImageExample, LabelledExample } from "./data/example.ts";
 export { type CacheHeads, cacheHeads } from "./decoder/cache-heads.ts";

@@ -74,7 +74,7 @@ describe("inspectModel", () => {
 describe("bad input", () => {
   test.each<[string, Readonly<Record<string, string>>, string, RegExp]>([
     ["no config.json", {}, "IO", /has no config\.json; tried .*config\.json/],
-    ["a config that is no JSON", { "config.json": "{" }, "FORMAT", /config\.json is no JSON\./],
+    ["a config that is no JSON", { "config.json": "{" }, "FORMAT", /config\.json is no JSON;/],
     ["a config that is no object", { "config.json": "7" }, "FORMAT", /is no JSON object/],
     ["no ONNX file", { "config.json": "{}" }, "IO", /has no ONNX file; tried onnx\/model\.onnx/],
     [

@@ -248,9 +248,9 @@ const fault = (code: string, message: string | RegExp): object => ({
 
 describe("bad input", () => {
   test.each<[string, string, RegExp]>([
-    ["{", "FORMAT", /config\.json is no JSON\.$/],
-    ["7", "FORMAT", /config\.json is no JSON object\.$/],
-    ["null", "FORMAT", /config\.json is no JSON object\.$/],
+    ["{", "FORMAT", /config\.json is no JSON; download the model again\.$/],
+    ["7", "FORMAT", /config\.json is no JSON object; download the model again\.$/],
+    ["null", "FORMAT", /config\.json is no JSON object; download the model again\.$/],
     [
       "{}",
       "UNSUPPORTED",
@@ -273,6 +273,49 @@ describe("bad input", () => {
     }
   });
 
+  test("an option that there is not, in every function that takes some", async () => {
+    const path = await tiny();
+    expect(await failure(path, { sitez: ["ffn"] } as object)).toMatchObject(
+      fault("OPTION", 'openHeadGates: there is no option "sitez"; there are depth, sites'),
+    );
+    const gates = await openHeadGates(path);
+    const none = { none: 1 } as object;
+    const calls: readonly [string, () => Promise<unknown>][] = [
+      ["learn", () => gates.learn(["a"], none)],
+      ["prune", () => gates.prune({ keep: 0.5, ...none })],
+      ["importance", () => gates.importance("l2", [], none)],
+      ["save", async () => (await gates.prune({ keep: 0.5 })).save(join(path, "small"), none)],
+      ["modelFiles", async () => (await gates.prune({ keep: 0.5 })).modelFiles(none)],
+    ];
+    for (const [name, call] of calls)
+      await expect(call()).rejects.toMatchObject(fault("OPTION", `${name}: there is no option "none"`));
+    await gates.dispose();
+  });
+
+  test("scores that lack a block, or a group of one", async () => {
+    const gates = await openHeadGates(await tiny());
+    const scores = await gates.importance("l2");
+    const [first] = scores.keys();
+    for (const lacking of [
+      new Map(),
+      new Map([...scores].slice(1)),
+      new Map(scores).set(first!, Float64Array.of(1)),
+    ])
+      await expect(gates.prune({ keep: 0.5, scores: lacking })).rejects.toMatchObject(
+        fault("DATA", "prune: scores have nothing for group"),
+      );
+    await gates.dispose();
+  });
+
+  test("a second call of learn while one is under way", async () => {
+    const gates = await openHeadGates(await tiny());
+    const first = gates.learn([]);
+    await expect(gates.learn([])).rejects.toMatchObject(fault("OPTION", "being learned already"));
+    await expect(first).rejects.toMatchObject(fault("DATA", "learn: none of 0 examples"));
+    await expect(gates.learn([])).rejects.toMatchObject({ code: "DATA" });
+    await gates.dispose();
+  });
+
   test("no ONNX file", async () => {
     const path = await tiny({ files: () => ({}) });
     expect(await failure(path, {})).toMatchObject(
@@ -290,7 +333,11 @@ describe("bad input", () => {
   test.each<[string, (bytes: Uint8Array) => string | Uint8Array, RegExp]>([
     ["cut off", (bytes) => bytes.subarray(0, 5000), /the file is cut off or damaged/],
     ["empty", () => "", /the file is empty, cut off or not an ONNX model/],
-    ["a pointer to one", () => "version https://git-lfs.github.com/spec/v1\n", /is this an ONNX file\?/],
+    [
+      "a pointer to one",
+      () => "version https://git-lfs.github.com/spec/v1\n",
+      /is a pointer of Git LFS.*git lfs pull/,
+    ],
   ])("an ONNX file that is %s is named", async (_, damage, message) => {
     const path = await tiny({ files: (graph) => ({ "onnx/model.onnx": damage(writeModel(graph)) }) });
     expect(await failure(path, {})).toMatchObject(fault("FORMAT", message));

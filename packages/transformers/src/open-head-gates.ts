@@ -3,7 +3,14 @@ import type { RunnerOptions } from "@dgate/onnx";
 import type { SiteGroup } from "./blocks/block.ts";
 import { checkDistinct, gatedPart } from "./gates/gated-part.ts";
 import { HeadGates } from "./head-gates.ts";
-import { findLibrary, type Library, type LibraryModel, type LibraryPipeline } from "./library/library.ts";
+import { checkKnown, type KnownOptions } from "./known-options.ts";
+import {
+  findLibrary,
+  type GivenModel,
+  type GivenPipeline,
+  type Library,
+  type LibraryPipeline,
+} from "./library/library.ts";
 import { checkSameRuntime, runtimeOf } from "./library/runtime.ts";
 import { sessionSlots } from "./library/session-slots.ts";
 import { checkDtype, type Dtype } from "./source/dtype.ts";
@@ -36,6 +43,23 @@ export interface HeadGatesOptions extends FilesOptions {
   readonly library?: Readonly<Record<string, unknown>>;
 }
 
+const known: KnownOptions<HeadGatesOptions> = {
+  depth: true,
+  sites: true,
+  dtype: true,
+  task: true,
+  transformers: true,
+  model: true,
+  threads: true,
+  modelFileName: true,
+  ort: true,
+  library: true,
+  revision: true,
+  cacheDir: true,
+  localFilesOnly: true,
+  subfolder: true,
+};
+
 const groups: readonly string[] = ["heads", "ffn", "layers"] satisfies SiteGroup[];
 
 /**
@@ -46,10 +70,11 @@ const groups: readonly string[] = ["heads", "ffn", "layers"] satisfies SiteGroup
  * `NO_MATCH` for a model in which there is nothing to gate (with what was found, and the operators around each Softmax), `OPTION`, `UNSUPPORTED`
  */
 export async function openHeadGates(
-  source: string | LibraryPipeline | LibraryModel,
+  source: string | GivenPipeline | GivenModel,
   options: HeadGatesOptions = {},
 ): Promise<HeadGates> {
   const { depth = 3, sites = ["heads"], threads = 1, dtype } = options;
+  checkKnown("openHeadGates", options, known);
   checkOptions(source, { depth, sites, threads });
   const library = await findLibrary(options.transformers);
   const { name, pipeline } = nameOf(source, options);
@@ -132,7 +157,7 @@ function checkOptions(
 }
 
 function nameOf(
-  source: string | LibraryPipeline | LibraryModel,
+  source: string | GivenPipeline | GivenModel,
   { model }: HeadGatesOptions,
 ): { readonly name: string; readonly pipeline?: LibraryPipeline } {
   if (typeof source === "string") return { name: source };
@@ -142,7 +167,7 @@ function nameOf(
       'openHeadGates: a session does not keep its file; say which model the pipeline is of: { model: "ID OR FOLDER" }.',
     );
   }
-  if ("model" in source && "task" in source) return { name: model, pipeline: source };
+  if ("model" in source && "task" in source) return { name: model, pipeline: source as LibraryPipeline }; // its model's sessions are looked at one by one
   throw new DgateError(
     "OPTION",
     "openHeadGates: give the pipeline in place of its model, for its tokenizer is needed too; pipeline(…) makes one.",

@@ -34,6 +34,13 @@ const content = (...fields: Field[]): unknown => [
   ...readNumbers(readModel(identity(...fields)).value("c")!.data!),
 ];
 
+test("a pointer of Git LFS in the place of a model is told", () => {
+  const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 44320244\n";
+  expect(() => readModel(new TextEncoder().encode(pointer), { name: "model.onnx" })).toThrow(
+    expect.objectContaining({ code: "FORMAT", message: expect.stringContaining("git lfs pull") as string }),
+  );
+});
+
 describe("tensor content", () => {
   const floats = new Uint8Array(Float32Array.of(1.5, -2).buffer);
   const doubles = new Uint8Array(Float64Array.of(1.5, -2).buffer);

@@ -33,6 +33,7 @@ export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Graph {
       `${name}: readModel takes the bytes of a file as a Uint8Array, got ${typeof bytes}; read a path with readModelFile of @dgate/onnx/node.`,
     );
   }
+  refusePointer(bytes, name);
   const context = new ReadContext(maxItems, externalData);
   const reader = WireReader.of(bytes, name);
   const opsets = new Map<string, number>();
@@ -73,6 +74,17 @@ export function readModel(bytes: Uint8Array, options: ReadOptions = {}): Graph {
     ...(context.usesExternal && { externalData: true }),
   };
   return graph;
+}
+
+/** How a pointer of Git LFS begins: what a clone without LFS has in the place of a model. */
+const pointerStart = "version https://git-lfs";
+
+function refusePointer(bytes: Uint8Array, name: string): void {
+  if (new TextDecoder().decode(bytes.subarray(0, pointerStart.length)) !== pointerStart) return;
+  throw new DgateError(
+    "FORMAT",
+    `${name}: is a pointer of Git LFS, not the model itself; run git lfs pull, or download the file.`,
+  );
 }
 
 /** Adds an OperatorSetIdProto to a map. */

@@ -55,20 +55,20 @@ export async function encodeExamples(
   examples: readonly Example[],
   options: EncodeOptions = {},
 ): Promise<EncodedData> {
+  const { noun = "example", where = "learn", signal } = options;
   if (!Array.isArray(examples)) {
     throw new DgateError(
       "DATA",
-      "learn: data is no list; give an array of texts, pairs of texts, or { text, label }.",
+      `${where}: data is no list; give an array of texts, pairs of texts, or { text, label }.`,
     );
   }
-  const { noun = "example", where = "learn", signal } = options;
-  const maxLength = lengthOf(model, options.maxLength);
+  const maxLength = lengthOf(model, options.maxLength, where);
   const found: EncodedExample[] = [];
   let [truncated, empty] = [0, 0];
   for (const [at, example] of examples.entries()) {
     if (at % 32 === 0) await giveWay(signal, where);
     const index = options.positions?.[at] ?? at;
-    const place = `${noun} ${index}`;
+    const place = `${where}: ${noun} ${index}`;
     const parts = partsOf(example, place);
     const label = labelOf(model.config, parts.label, place, options.classes);
     if ("image" in parts) {
@@ -91,14 +91,14 @@ export async function encodeExamples(
   if (found.length === 0) {
     throw new DgateError(
       "DATA",
-      `learn: none of ${examples.length} examples has a text; give texts, pairs of texts, or { text, label }.`,
+      `${where}: none of ${examples.length} ${noun}s has a text; give texts, pairs of texts, or { text, label }.`,
     );
   }
   return { examples: found, truncated, empty, maxLength };
 }
 
 /** What the tokenizer and the position table of the model both allow, 512 at most if nothing else is asked for. */
-function lengthOf({ pipeline, config }: OpenedModel, wanted: number | undefined): number {
+function lengthOf({ pipeline, config }: OpenedModel, wanted: number | undefined, where: string): number {
   const limits = [
     pipeline.tokenizer?.model_max_length,
     config["max_position_embeddings"],
@@ -109,7 +109,7 @@ function lengthOf({ pipeline, config }: OpenedModel, wanted: number | undefined)
   if (wanted <= most) return wanted;
   throw new DgateError(
     "OPTION",
-    `learn: maxLength is ${wanted}, but tokenizer and model take ${most} tokens at most.`,
+    `${where}: maxLength is ${wanted}, but tokenizer and model take ${most} tokens at most.`,
   );
 }
 
@@ -128,7 +128,7 @@ function partsOf(example: Example, place: string): Parts {
   }
   throw new DgateError(
     "DATA",
-    `learn: ${place} is neither a text, a pair of texts, { text, label } nor { image, label }.`,
+    `${place} is neither a text, a pair of texts, { text, label } nor { image, label }.`,
   );
 }
 
@@ -150,7 +150,7 @@ function labelOf(
     return found;
   throw new DgateError(
     "DATA",
-    `learn: ${place} has the label ${JSON.stringify(label)}, but the model has ${count} classes` +
+    `${place} has the label ${JSON.stringify(label)}, but the model has ${count} classes` +
       `${
         Object.keys(names).length > 0
           ? `: ${Object.entries(names)
@@ -174,7 +174,7 @@ async function tokensOf(
   if (!tokenizer) {
     throw new DgateError(
       "OPTION",
-      `learn: ${place} is a text, but the pipeline "${pipeline.task}" has no tokenizer; give images as { image }.`,
+      `${place} is a text, but the pipeline "${pipeline.task}" has no tokenizer: its tokenizer.json is not there, or its model takes images, given as { image }.`,
     );
   }
   const common = { padding: false, ...(pair !== undefined && { text_pair: [pair] }) };
@@ -199,7 +199,7 @@ async function imageFeatures(
   if (!processor) {
     throw new DgateError(
       "OPTION",
-      `learn: ${place} is an image, but the pipeline "${task}" has no processor; give texts.`,
+      `${place} is an image, but the pipeline "${task}" has no processor; give texts.`,
     );
   }
   const named = typeof image === "string" || image instanceof URL;
@@ -207,7 +207,7 @@ async function imageFeatures(
     (cause: unknown) => {
       throw new DgateError(
         "DATA",
-        `learn: ${place}: the image${named ? ` ${String(image)}` : ""} cannot be read (${String(cause)}).`,
+        `${place}: the image${named ? ` ${String(image)}` : ""} cannot be read (${String(cause)}).`,
         { cause },
       );
     },

@@ -5,6 +5,7 @@ import type { Example } from "../data/example.ts";
 import { checkVocabulary, shuffled } from "../data/feeds.ts";
 import type { GatedPart } from "../gates/gated-part.ts";
 import type { HeadGates } from "../head-gates.ts";
+import { checkKnown, type KnownOptions } from "../known-options.ts";
 import type { Objective } from "../learn/learn-options.ts";
 import { objectiveOf } from "../learn/objective.ts";
 import type { Scores } from "../prune/choose-groups.ts";
@@ -147,7 +148,20 @@ async function chosenExamples(
   return (await encodeExamples(model, chosen, { ...common, positions })).examples;
 }
 
-function checkOptions(method: string, { seed, batchSize, maxLength, examples }: ImportanceOptions): void {
+const known: KnownOptions<ImportanceOptions> = {
+  seed: true,
+  objective: true,
+  batchSize: true,
+  maxLength: true,
+  examples: true,
+  normalise: true,
+  signal: true,
+  onProgress: true,
+};
+
+function checkOptions(method: string, options: ImportanceOptions): void {
+  checkKnown("importance", options, known);
+  const { seed, batchSize, maxLength, examples } = options;
   if (!methods.includes(method)) {
     throw new DgateError(
       "OPTION",

@@ -1,5 +1,29 @@
 import { DgateError } from "@dgate/core";
+import { checkKnown, type KnownOptions } from "../known-options.ts";
 import type { LearnOptions } from "./learn-options.ts";
+
+const known: KnownOptions<LearnOptions> = {
+  objective: true,
+  target: true,
+  lambda: true,
+  train: true,
+  steps: true,
+  finish: true,
+  rounds: true,
+  batchSize: true,
+  learningRate: true,
+  gateRate: true,
+  maxLength: true,
+  heldOut: true,
+  scores: true,
+  seed: true,
+  even: true,
+  minimum: true,
+  dims: true,
+  latency: true,
+  onProgress: true,
+  signal: true,
+};
 
 const objectives = ["distill", "labels", "next-token", "embedding"] satisfies NonNullable<
   LearnOptions["objective"]
@@ -11,6 +35,7 @@ const trained = ["gates", "groups", "all"] satisfies NonNullable<LearnOptions["t
  * @throws DgateError `OPTION`
  */
 export function checkLearnOptions(options: LearnOptions): void {
+  checkKnown("learn", options, known);
   oneOf("objective", options.objective, objectives);
   oneOf("train", options.train, trained);
   for (const name of ["steps", "rounds", "batchSize", "maxLength"] as const) whole(name, options[name], 1);
@@ -29,8 +54,8 @@ export function checkLearnOptions(options: LearnOptions): void {
     refuse("steps", steps, `at least 2 for each of ${rounds} rounds`);
 }
 
-function oneOf(name: string, value: string | undefined, known: readonly string[]): void {
-  if (value !== undefined && !known.includes(value)) refuse(name, value, `one of ${known.join(", ")}`);
+function oneOf(name: string, value: string | undefined, choices: readonly string[]): void {
+  if (value !== undefined && !choices.includes(value)) refuse(name, value, `one of ${choices.join(", ")}`);
 }
 
 function whole(name: string, value: number | undefined, least: number): void {

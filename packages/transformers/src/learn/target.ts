@@ -127,7 +127,12 @@ const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`
 function entryOf(target: Target): ["heads" | "macs" | "speedup", number] {
   const entries = Object.entries(target) as ["heads" | "macs" | "speedup", number][]; // its one key, checked below
   const [name, value] = entries[0] ?? ["heads", Number.NaN];
-  const fits = name === "speedup" ? value >= 1 && value < Infinity : value > 0 && value <= 1;
+  const fits =
+    typeof value !== "number"
+      ? false
+      : name === "speedup"
+        ? value >= 1 && value < Infinity
+        : value > 0 && value <= 1;
   if (entries.length === 1 && ["heads", "macs", "speedup"].includes(name) && fits) return [name, value];
   throw new DgateError(
     "OPTION",

@@ -62,6 +62,17 @@ export interface LibraryPipeline {
   dispose?(): Promise<unknown>;
 }
 
+/** A model as callers have it: each version of transformers.js types its own. */
+export interface GivenModel {
+  readonly config: object;
+}
+
+/** A pipeline as callers have it: each version of transformers.js types its own. */
+export interface GivenPipeline {
+  readonly task: string;
+  readonly model: GivenModel;
+}
+
 /** Settings of transformers.js that say where files are. */
 export interface LibraryEnv {
   readonly version: string;

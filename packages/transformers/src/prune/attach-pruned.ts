@@ -2,7 +2,7 @@ import { DgateError } from "@dgate/core";
 import { writeModel } from "@dgate/onnx";
 import { resizeCaches } from "../decoder/resize-caches.ts";
 import { checkSameClass } from "../gates/gated-session.ts";
-import type { LibraryModel, LibraryPipeline, LibrarySession } from "../library/library.ts";
+import type { GivenModel, GivenPipeline, LibraryModel, LibrarySession } from "../library/library.ts";
 import { type SessionSlot, sessionSlots, slotOf } from "../library/session-slots.ts";
 import { checkSameNames, swapBack, type SwappedSession } from "../library/swapped-session.ts";
 import type { PrunedFile, PrunedTransformer } from "./pruned-transformer.ts";
@@ -10,7 +10,7 @@ import type { PrunedFile, PrunedTransformer } from "./pruned-transformer.ts";
 /** See `PrunedTransformer.attach`. */
 export async function attachPruned(
   pruned: PrunedTransformer,
-  target: LibraryPipeline | LibraryModel,
+  target: GivenPipeline | GivenModel,
 ): Promise<() => Promise<void>> {
   const { library } = pruned.gates.internals;
   if (!pruned.versions.includes(library.major)) {
@@ -19,7 +19,7 @@ export async function attachPruned(
       `attach: transformers.js ${library.version} cannot run this decoder: ${pruned.notes.join("; ") || "its caches come out in another size"}.`,
     );
   }
-  const model = "model" in target ? target.model : target;
+  const model = ("model" in target ? target.model : target) as LibraryModel; // its sessions are looked at one by one
   const slots = sessionSlots(model);
   const changed = pruned.files.filter(({ graph, part }) => graph !== part.source.graph);
   const places = changed.map((file) => ({ file, slot: slotOf(file.part.source.slot.file, slots) }));

@@ -97,11 +97,15 @@ describe("chooseGroups", () => {
 
   test("a residual branch may go, a layer's last head may not", () => {
     const blocks = [block("branch", "layers", 1), block("heads", "heads", 2)];
-    const { kept, cost } = chooseGroups(blocks, new Map(), 0);
+    const alike = new Map([
+      ["branch", Float64Array.of(1)],
+      ["heads", Float64Array.of(1, 1)],
+    ]);
+    const { kept, cost } = chooseGroups(blocks, alike, 0);
     expect(kept.get("branch")).toEqual([]);
     expect(kept.get("heads")).toHaveLength(1);
     expect(cost).toBe(1);
-    expect(chooseGroups(blocks, new Map(), 0, { minimum: 0 }).kept.get("heads")).toEqual([]);
+    expect(chooseGroups(blocks, alike, 0, { minimum: 0 }).kept.get("heads")).toEqual([]);
   });
 
   test("a score that is NaN, and options out of range, are refused", () => {

@@ -154,7 +154,13 @@ function ranked({ name, groups }: GatedBlock, scores: Scores): number[] {
 }
 
 function scoreOf(scores: Scores, name: string, group: number): number {
-  const score = scores.get(name)?.[group] ?? 0;
+  const score = scores.get(name)?.[group];
+  if (score === undefined) {
+    throw new DgateError(
+      "DATA",
+      `prune: scores have nothing for group ${group} of "${name}"; give one number for each group of every block, as importance does.`,
+    );
+  }
   if (Number.isNaN(score))
     throw new DgateError("DATA", `prune: the score of group ${group} of "${name}" is NaN.`);
   return score;

@@ -5,6 +5,7 @@ import type { GatedPart } from "../gates/gated-part.ts";
 import type { GateTable } from "../gates/gate-table.ts";
 import type { HeadGates } from "../head-gates.ts";
 import { importanceOf } from "../importance/importance.ts";
+import { checkKnown, type KnownOptions } from "../known-options.ts";
 import { checkCount, chooseGroups, type KeptGroups, nouns, type Scores } from "./choose-groups.ts";
 import { dimsOf } from "./dims.ts";
 import { foldLive, keptSites, type PrunedPart, prunePart } from "./prune-part.ts";
@@ -64,11 +65,23 @@ export async function pruneModel(gates: HeadGates, options: PruneOptions): Promi
   return new PrunedTransformer(gates, files, kept);
 }
 
+const known: KnownOptions<PruneOptions> = {
+  keep: true,
+  kept: true,
+  scores: true,
+  even: true,
+  minimum: true,
+  align: true,
+  dims: true,
+  signal: true,
+};
+
 /** What says how `keep` is met means nothing without it, and would be passed over. */
 const ofKeep = ["scores", "even", "minimum"] as const satisfies (keyof PruneOptions)[];
 
 function checkPruneOptions(options: PruneOptions): void {
   const { keep, kept, minimum = 1, align = 1 } = options;
+  checkKnown("prune", options, known);
   const idle = keep === undefined ? ofKeep.find((name) => options[name] !== undefined) : undefined;
   if (idle !== undefined) {
     throw new DgateError(

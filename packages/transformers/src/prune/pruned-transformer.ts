@@ -2,7 +2,7 @@ import type { Graph, ModelSize } from "@dgate/onnx";
 import { type CacheHeads, cacheHeads, sameHeads } from "../decoder/cache-heads.ts";
 import { type ModelConfig, type PrunedConfig, prunedConfig } from "../decoder/decoder-config.ts";
 import type { LibraryMajor } from "../decoder/decoder-families.ts";
-import type { LibraryModel, LibraryPipeline } from "../library/library.ts";
+import type { GivenModel, GivenPipeline } from "../library/library.ts";
 import { attachPruned } from "./attach-pruned.ts";
 import type { GatedPart } from "../gates/gated-part.ts";
 import type { HeadGates } from "../head-gates.ts";
@@ -80,7 +80,7 @@ export class PrunedTransformer {
    * @throws DgateError `UNSUPPORTED` for a decoder that the opened version of transformers.js cannot run, `OPTION` for a pipeline that runs in another
    * onnxruntime, `CHECK` for one of another model
    */
-  attach(target: LibraryPipeline | LibraryModel = this.gates.pipeline): Promise<() => Promise<void>> {
+  attach(target: GivenPipeline | GivenModel = this.gates.pipeline): Promise<() => Promise<void>> {
     return attachPruned(this, target);
   }
 

@@ -114,7 +114,7 @@ function sizeTable(before: ModelSize, after: ModelSize): string {
   const rows = [
     row("parameters", "parameters"),
     row("multiply–adds", "macs"),
-    row("bytes of weights", "bytes"),
+    row("bytes, before fusing", "bytes"),
   ];
   return table(["", "before", "after", "stays"], rows);
 }

@@ -23,7 +23,7 @@ export interface OnnxWork {
 /** The ONNX files of a pruned model, one after the other, so that one variant at a time is in memory. */
 export async function* onnxFiles(work: OnnxWork): AsyncGenerator<FileContent> {
   for (const file of work.pruned.files) {
-    const [name, ...others] = fileNames(work.pruned, file);
+    const [name, ...others] = fileNames(work, file);
     const variants = new Variants(work, file);
     let int8: string | undefined;
     for (const dtype of work.chosen.dtypes) {
@@ -45,10 +45,13 @@ const folder = "onnx/";
 
 const pathOf = (name: string, dtype: Dtype): string => `${folder}${name}${dtypeSuffixes[dtype]}.onnx`;
 
-/** Names of a file without dtype and ending: versions 3 and 4 load decoders as `model`, version 2 as `decoder_model_merged`. */
-function fileNames({ gates }: PrunedTransformer, { part }: PrunedFile): readonly [string, ...string[]] {
+/** Names of a file without dtype and ending: versions 3 and 4 load decoders as `model`, version 2, where the folder is for it, as `decoder_model_merged`. */
+function fileNames({ pruned, chosen }: OnnxWork, { part }: PrunedFile): readonly [string, ...string[]] {
   const { file } = part.source.slot;
-  return gates.internals.model.kind.output === "language" ? ["model", "decoder_model_merged"] : [file];
+  if (pruned.gates.internals.model.kind.output !== "language") return [file];
+  const { versions } = chosen;
+  if (versions.every((version) => version === 2)) return ["decoder_model_merged"];
+  return versions.includes(2) ? ["model", "decoder_model_merged"] : ["model"];
 }
 
 /** The variants of one file. */

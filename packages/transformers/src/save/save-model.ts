@@ -13,7 +13,19 @@ import { modelCard } from "./model-card.ts";
 import { isNode } from "../node-modules.ts";
 import { type OnnxWork, onnxFiles } from "./onnx-files.ts";
 import type { ModelFilesOptions, SaveCheck, SavedFile, SaveOptions, SaveReport } from "./save-options.ts";
+import { checkKnown, type KnownOptions } from "../known-options.ts";
 import { stopIfAborted } from "../stop-if-aborted.ts";
+
+const ofModelFiles: KnownOptions<ModelFilesOptions> = {
+  dtypes: true,
+  fuse: true,
+  versions: true,
+  externalData: true,
+  quantize: true,
+  onProgress: true,
+  signal: true,
+};
+const ofSave: KnownOptions<SaveOptions> = { ...ofModelFiles, force: true, check: true, sample: true };
 
 /**
  * Writes a pruned model as a folder that `pipeline(task, folder)` opens: see `PrunedTransformer.save`.
@@ -36,6 +48,7 @@ export async function saveModel(
   if (typeof folder !== "string" || folder === "") {
     throw new DgateError("OPTION", "save: give the path of the folder to write.");
   }
+  checkKnown("save", options, ofSave);
   const chosen = chooseVariants(pruned, options);
   stopIfAborted(signal, "save");
   const writer = await FolderWriter.open(folder, {
@@ -69,6 +82,7 @@ export async function modelFileMap(
   pruned: PrunedTransformer,
   options: ModelFilesOptions = {},
 ): Promise<Map<string, Uint8Array>> {
+  checkKnown("modelFiles", options, ofModelFiles);
   const work = workOf(pruned, chooseVariants(pruned, options), options);
   const found = new Map<string, Uint8Array>();
   const files: SavedFile[] = [];

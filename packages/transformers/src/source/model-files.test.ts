@@ -122,6 +122,23 @@ describe("files", () => {
     expect(asked[0]).toBe("https://hub.test/owner/name/resolve/main/config.json");
   });
 
+  test.each<[string, typeof fetch, string]>([
+    [
+      "an unknown host",
+      async () => {
+        throw new TypeError("fetch failed", { cause: Object.assign(new Error(), { code: "ENOTFOUND" }) });
+      },
+      "ENOTFOUND",
+    ],
+    ["a refusal", async () => new Response("", { status: 401 }), "HTTP 401"],
+  ])("places tell why the hub did not answer: %s", async (_, answer, why) => {
+    const files = modelFiles(library({ fetch: answer }), "owner/name");
+    expect(await files.read("config.json")).toBeUndefined();
+    expect(files.places("config.json").at(-1)).toBe(
+      `https://hub.test/owner/name/resolve/main/config.json (${why})`,
+    );
+  });
+
   test("a start page in place of a file is none", async () => {
     expect(await answered("text/html; charset=utf-8")).toBeUndefined();
     expect(await answered("application/json")).toBeDefined();

@@ -1,6 +1,6 @@
 import { DgateError } from "@dgate/core";
 import { isNode, nodeFiles } from "../node-modules.ts";
-import type { Library, LibraryEnv } from "../library/library.ts";
+import type { Library } from "../library/library.ts";
 
 /** Where a model's files are: a folder or an id, and what the loader is told. */
 export interface FilesOptions {
@@ -66,7 +66,12 @@ export function modelFiles(
   options: FilesOptions = {},
 ): ModelFiles {
   const { subfolder = "onnx" } = options;
-  const placesOf = (path: string): Place[] => places(library, name, path, options);
+  /** Why a place did not answer, by its name. */
+  const failures = new Map<string, string>();
+  const placesOf = (path: string): Place[] =>
+    places(library, name, path, { ...options, onFailure: (place, why) => failures.set(place, why) });
+  const named = ({ name: place }: Place): string =>
+    failures.has(place) ? `${place} (${failures.get(place)})` : place;
   return {
     name,
     subfolder,
@@ -81,7 +86,7 @@ export function modelFiles(
       for (const place of placesOf(path)) if (await place.has()) return true;
       return false;
     },
-    places: (path) => placesOf(path).map((place) => place.name),
+    places: (path) => placesOf(path).map(named),
     list: () => listFiles(name, library?.module.env.localModelPath ?? null),
   };
 }
@@ -94,8 +99,14 @@ export const isModelId = (name: string): boolean =>
 export const isPath = (name: string): boolean => /^(\/|\.{1,2}\/|[A-Za-z]:)/.test(name);
 
 /** In the order of the library: its cache, local files, the hub. */
-function places(library: Library | undefined, name: string, path: string, options: FilesOptions): Place[] {
-  if (!library) return [localPlace(join(name, path))];
+function places(
+  library: Library | undefined,
+  name: string,
+  path: string,
+  { onFailure, ...options }: FilesOptions & { readonly onFailure: (place: string, why: string) => void },
+): Place[] {
+  const load = (given: typeof fetch | undefined): Load => ({ load: given ?? fetch, onFailure });
+  if (!library) return [localPlace(join(name, path), load(undefined))];
   const { env } = library.module;
   const { revision = "main", cacheDir = env.cacheDir, localFilesOnly = false } = options;
   const found: Place[] = [];
@@ -117,38 +128,58 @@ function places(library: Library | undefined, name: string, path: string, option
     );
   }
   if (env.useFSCache && cacheDir && isId) {
-    found.push(localPlace(join(cacheDir, revision === "main" ? request : join(name, revision, path)), env));
+    found.push(
+      localPlace(join(cacheDir, revision === "main" ? request : join(name, revision, path)), load(env.fetch)),
+    );
   }
   if (env.allowLocalModels) {
     const beneath = isId || (library.major === 2 && !isPath(name));
-    if (!beneath) found.push(localPlace(request, env));
-    else if (env.localModelPath !== null) found.push(localPlace(join(env.localModelPath, request), env));
+    if (!beneath) found.push(localPlace(request, load(env.fetch)));
+    else if (env.localModelPath !== null)
+      found.push(localPlace(join(env.localModelPath, request), load(env.fetch)));
   }
   if (env.allowRemoteModels && !localFilesOnly && isId) {
-    found.push(remotePlace(remote, env.fetch ?? fetch));
+    found.push(remotePlace(remote, load(env.fetch)));
   }
   return found;
 }
 
 /** A path on disk in Node, a URL of the page's own server in a browser. */
-function localPlace(path: string, { fetch: load = globalThis.fetch }: Pick<LibraryEnv, "fetch"> = {}): Place {
+function localPlace(path: string, load: Load): Place {
   if (!isNode()) return remotePlace(path, load);
   return { name: path, read: () => readFromDisk(path), has: () => isFile(path) };
 }
 
-function remotePlace(url: string, load: typeof fetch): Place {
+/** How a URL is fetched, and who is told why it was not. */
+interface Load {
+  readonly load: typeof fetch;
+  readonly onFailure: (place: string, why: string) => void;
+}
+
+function remotePlace(url: string, { load, onFailure }: Load): Place {
   const get = async (method: "GET" | "HEAD"): Promise<Response | undefined> => {
-    const response = await load(url, { method }).catch(() => undefined);
+    const response = await load(url, { method }).catch((error: unknown) => reasonOf(error));
     // A development server may answer with its start page for a file that is not there.
-    return response?.ok && !response.headers.get("content-type")?.startsWith("text/html")
-      ? response
-      : undefined;
+    const isPage =
+      response instanceof Response && response.headers.get("content-type")?.startsWith("text/html");
+    if (response instanceof Response && response.ok && !isPage) return response;
+    onFailure(url, response instanceof Response ? (isPage ? "a page" : `HTTP ${response.status}`) : response);
+    return undefined;
   };
   return {
     name: url,
     read: async () => contentOf(await get("GET")),
     has: async () => (await get("HEAD")) !== undefined,
   };
+}
+
+/** `fetch` says no more than "fetch failed"; why stands in its cause: ENOTFOUND, ECONNREFUSED. */
+function reasonOf(error: unknown): string {
+  const { cause, message } = error as {
+    readonly cause?: { readonly code?: unknown };
+    readonly message?: string;
+  }; // of fetch
+  return typeof cause?.code === "string" ? cause.code : (message ?? "no answer");
 }
 
 const cachePlace = (name: string, match: () => Promise<unknown>): Place => ({

@@ -25,7 +25,14 @@ export async function readConfig(
     const config: unknown = JSON.parse(new TextDecoder().decode(bytes));
     if (typeof config === "object" && config !== null) return config as Readonly<Record<string, unknown>>; // read by key, each checked
   } catch (cause) {
-    throw new DgateError("FORMAT", `${where}: ${join(files.name, "config.json")} is no JSON.`, { cause });
+    throw new DgateError(
+      "FORMAT",
+      `${where}: ${join(files.name, "config.json")} is no JSON; download the model again.`,
+      { cause },
+    );
   }
-  throw new DgateError("FORMAT", `${where}: ${join(files.name, "config.json")} is no JSON object.`);
+  throw new DgateError(
+    "FORMAT",
+    `${where}: ${join(files.name, "config.json")} is no JSON object; download the model again.`,
+  );
 }

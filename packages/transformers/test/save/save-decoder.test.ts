@@ -63,6 +63,8 @@ describe.skipIf(!data)("saving a pruned decoder", () => {
     const uneven = await gates.prune({ kept: { [first!.name]: [0, 2] } });
     const report = await uneven.save(join(parent, "uneven"), { dtypes: ["fp32"] });
     expect(report.versions).toEqual([4]);
+    // Version 2 alone asks for the other name.
+    expect(report.files.map(({ path }) => path)).not.toContain("onnx/decoder_model_merged.onnx");
     await expect(uneven.save(join(parent, "never"), { versions: [3, 4] })).rejects.toMatchObject({
       code: "OPTION",
       message: expect.stringContaining("version 3") as string,
