@@ -141,6 +141,13 @@ test.each(["groups", "all"] as const)(
   },
 );
 
+test("training that makes the rest worse is told", async () => {
+  const gates = await open();
+  const options = { ...quick, train: "all", target: { heads: 0.5 } } as const;
+  const { warnings } = await gates.learn(texts, { ...options, learningRate: 10 });
+  expect(warnings).toEqual([expect.stringContaining("made the loss on held-out data larger")]);
+});
+
 test("a pipeline that is attached runs the weights that were learned", async () => {
   const gates = await open();
   const scores = (): Promise<unknown> => gates.pipeline("a good film");

@@ -105,7 +105,10 @@ function reportOf(
     evaluations: progress.evaluations,
     kept: learned.kept,
     scores: learned.scores,
-    warnings: warningsOf(task, learned, options),
+    warnings: warningsOf(task, learned, options, {
+      cut: progress.evaluations.at(-1)!.quality["loss"]!,
+      end: stages.gated.quality["loss"]!,
+    }),
   };
 }
 
@@ -176,16 +179,30 @@ function speedupGoal(
 }
 
 /** What went otherwise than one would wish. */
-function warningsOf({ part, blocks }: Task, { kept }: Learned, { target, lambda }: LearnOptions): string[] {
+function warningsOf(
+  { part, blocks }: Task,
+  { kept }: Learned,
+  { target, lambda }: LearnOptions,
+  losses: { readonly cut: number; readonly end: number },
+): string[] {
   const removed = blocks.some(({ name, groups }) => kept.get(name)!.length < groups);
-  if (removed && part.quantized) {
-    return [
-      `${part.source.path} holds integer codes: what stays is kept as it is, without the gates that were learned for it; open the float file for better quality.`,
-    ];
+  if (!removed) {
+    const why = target
+      ? "the target asks for none"
+      : `no gate has died at λ = ${lambda ?? 1e-3}; give a target, a larger lambda, or more steps`;
+    return [`no group was turned off: ${why}.`];
   }
-  if (removed) return [];
-  const why = target
-    ? "the target asks for none"
-    : `no gate has died at λ = ${lambda ?? 1e-3}; give a target, a larger lambda, or more steps`;
-  return [`no group was turned off: ${why}.`];
+  const found: string[] = [];
+  if (losses.end > 1.01 * losses.cut) {
+    found.push(
+      `training after groups were turned off made the loss on held-out data larger (${losses.cut.toPrecision(3)} → ${losses.end.toPrecision(3)}); ` +
+        "lower learningRate and gateRate, or give more data.",
+    );
+  }
+  if (part.quantized) {
+    found.push(
+      `${part.source.path} holds integer codes: what stays is kept as it is, without the gates that were learned for it; open the float file for better quality.`,
+    );
+  }
+  return found;
 }
