@@ -93,7 +93,7 @@ function addTraining(command: Command): void {
     .option("--learning-rate <r>", "of the weights (default: 1e-4)", realNumber({ above: 0 }))
     .option(
       "--gate-rate <r>",
-      "learning rate of the gates (default: 0.1, with trained weights 3e-2)",
+      "learning rate of the gates (default: 0.1, with trained weights 5e-2)",
       realNumber({ above: 0 }),
     )
     .option("--seed <n>", "of the order and the choice of the data", wholeNumber(0, 2 ** 31 - 1), 1)

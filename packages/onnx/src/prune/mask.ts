@@ -1,5 +1,5 @@
 import { DgateError, type PlannedAxis, type PrunePlan, fingerprintOf } from "@dgate/core";
-import type { Graph, Value } from "../graph/graph.ts";
+import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { elementBits } from "../io/element-types.ts";
 import { denormalise, normalise } from "../normal-form/normalise.ts";
@@ -10,10 +10,17 @@ export function fingerprint(graph: Graph): string {
   return fingerprintOfNormal(normalise(graph));
 }
 
-/** As `fingerprint`, for a graph that is in normal form already. */
+/** As `fingerprint`, for a graph that is in normal form already. What leads to no output does not enter: edits drop it. */
 export function fingerprintOfNormal(graph: Graph): string {
+  const live = new Set<Node>();
+  const isRead = (value: Value): boolean =>
+    graph.uses(value).some(({ node }) => node === undefined || live.has(node));
+  for (const node of graph.sorted().toReversed())
+    if (node.outputs.some((output) => output && isRead(output))) live.add(node);
   return fingerprintOf(
-    graph.initializers.map(({ name, data }) => ({ name, shape: data!.shape, dtype: data!.dtype })),
+    graph.initializers
+      .filter(isRead)
+      .map(({ name, data }) => ({ name, shape: data!.shape, dtype: data!.dtype })),
   );
 }
 

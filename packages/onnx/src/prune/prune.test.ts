@@ -1,6 +1,7 @@
 import { makePlan, type PlannedAxis, type PrunePlan } from "@dgate/core";
 import { describe, expect, test } from "vitest";
 import { GraphBuilder } from "../../test/graph-builder.ts";
+import { bert } from "../../test/models/bert.ts";
 import { int, ints, float } from "../graph/attribute.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { tensorOf } from "../io/tensor-data.ts";
@@ -452,6 +453,17 @@ describe("plans", () => {
     expect(() => planFrom(mlp("Relu") as never, { keep: 0.5 })).toThrow(/the list that findSites gives/);
     expect(() => planFrom(sites, { kept: { "fc1.neurons": [0, 8] } })).toThrow(/8 groups \(0 to 7\), not 8/);
   });
+});
+
+test("what leads to no output does not enter the fingerprint", () => {
+  const { graph } = bert();
+  const before = fingerprint(graph);
+  const [states] = graph.outputs;
+  const weight = graph.addInitializer("dead.weight", tensorOf("float32", [16, 2], Array(32).fill(1)));
+  graph.addNode({ op: "MatMul", inputs: [states, weight], outputs: [graph.addValue("dead")] });
+  expect(fingerprint(graph)).toBe(before);
+  graph.addOutput(graph.value("dead")!);
+  expect(fingerprint(graph)).not.toBe(before);
 });
 
 test("masking copies a weight whose content is a Buffer", () => {

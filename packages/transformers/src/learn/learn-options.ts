@@ -52,7 +52,7 @@ export interface LearnOptions {
   readonly batchSize?: number;
   /** Learning rate of the weights (default 1e-4, of Adam): as it is while gating, then warmed up and down to zero along a cosine. */
   readonly learningRate?: number;
-  /** Learning rate of the gates (default 0.1 where the weights are frozen, else 3e-2) while there is a penalty. Afterwards they stay as they are, or, where the weights are frozen, learn at half of it, warmed up and down to zero. */
+  /** Learning rate of the gates (default 0.1 where the weights are frozen, else 5e-2) while there is a penalty. Afterwards they stay as they are, or, where the weights are frozen, learn at half of it, warmed up and down to zero. */
   readonly gateRate?: number;
   /** Longest example in tokens, as the model takes at most (default 512 or what it takes); longer ones are cut, and counted. */
   readonly maxLength?: number;

@@ -52,6 +52,28 @@ test.each([
   expect(gates.internals.parts[0]!.graph.outputs.map(({ name }) => name)).toEqual(outputs);
 });
 
+/** A classifier on the states that nothing reads, as it is left where a model is cut to its encoder. */
+function withDeadHead(graph: Graph): Record<string, Uint8Array> {
+  const weight = graph.addInitializer("classifier.weight", tensorOf("float32", [16, 2], Array(32).fill(0.1)));
+  graph.addNode({
+    op: "MatMul",
+    inputs: [graph.outputs[0]!, weight],
+    outputs: [graph.addValue("dead_logits")],
+  });
+  return { "onnx/model.onnx": writeModel(graph) };
+}
+
+test.each(["gates", "groups"] as const)(
+  "nodes that nothing reads do not matter, train: %s",
+  async (train) => {
+    const gates = await open("BertModel", { files: withDeadHead });
+    const { pruned } = await gates.learn(texts, { ...quick, rounds: 2, train });
+    const { files } = await gates.prune();
+    expect(files[0]!.pruned!.verification.equal).toBe(true);
+    expect(pruned.macs).toBeLessThan(files[0]!.before.macs);
+  },
+);
+
 test("a pooled output is an embedding as it is", async () => {
   const pooled = await open("BertModel", {
     files: (graph) => {

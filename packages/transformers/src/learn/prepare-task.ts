@@ -77,7 +77,7 @@ export async function prepareTask(
     train,
     depth,
     learningRate: options.learningRate ?? 1e-4,
-    gateRate: options.gateRate ?? (train === "gates" ? 0.1 : 3e-2),
+    gateRate: options.gateRate ?? (train === "gates" ? 0.1 : 5e-2),
     engine: { ...runtime.trainer, threads },
     batches: endlessBatches(dense, split.training, { batchSize, padId, labels: objective.labels, random }),
     signal,
