@@ -123,7 +123,7 @@ export const tasks = {
       learn: { ...learn, objective: "embedding" },
       phrases: "more than 5 words, every 40th",
     },
-    levels: [...headLevels, ...macLevels],
+    levels: headLevels.slice(1),
     measures: [
       { key: "cosine", name: "cosine", digits: 4 },
       { key: "rankCorrelation", name: "rank correlation", digits: 4 },
