@@ -27,6 +27,10 @@ export default defineConfig({
       })),
       {
         extends: true as const,
+        test: { name: "experiments", include: ["experiments/{src,test}/**/*.test.ts"], testTimeout: 120_000 },
+      },
+      {
+        extends: true as const,
         test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 300_000 },
       },
       {

@@ -13,7 +13,7 @@ import {
 } from "@dgate/core";
 import { regressionProblem } from "@dgate/testing";
 import { expect, test } from "vitest";
-import { descend } from "./gated-descent.ts";
+import { descend } from "@dgate/testing/numerics";
 
 const ops = arrayOps("float64");
 const layout = { kind: "blocks", axis: 0, blockSize: 2 } as const;

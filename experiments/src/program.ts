@@ -1,0 +1,142 @@
+import { join } from "node:path";
+import { DgateError, formatTable } from "@dgate/core";
+import { Command, CommanderError } from "commander";
+import type { Conclusion, Experiment } from "./experiment.ts";
+import { chooseExperiments, experiments } from "./registry.ts";
+import { runExperiment } from "./runner/run-experiment.ts";
+
+const here = join(import.meta.dirname, "..");
+
+/** Streams and signal of a call. */
+export interface ProgramContext {
+  readonly signal: AbortSignal;
+  readonly print: (text: string) => void;
+  readonly log: (line: string) => void;
+}
+
+interface RunFlags {
+  readonly quick?: boolean;
+  readonly seeds?: number;
+  readonly backend: string;
+  readonly processes?: number;
+  readonly results?: string;
+}
+
+/**
+ * `pnpm experiments list | run NAME | report`.
+ *
+ * @returns 0 done, 1 a claim did not hold or a run failed, 2 wrong usage, 130 stopped
+ */
+export async function experimentsProgram(argv: readonly string[], context: ProgramContext): Promise<number> {
+  let code = 0;
+  const program = new Command("experiments")
+    .description("The claims of the D-Gating paper, run.")
+    .exitOverride();
+  program
+    .command("list")
+    .description("what there is")
+    .action(() => context.print(`${listing()}\n`));
+  program
+    .command("run <name>")
+    .description(
+      "makes the runs of an experiment or of a family that are not there yet, and says what came out",
+    )
+    .option("--quick", "small sizes, seconds")
+    .option("--seeds <count>", "how many seeds", positive)
+    .option("--backend <name>", "where networks are trained", "wasm")
+    .option("--processes <count>", "runs at a time", positive)
+    .option("--results <folder>", "where runs are kept")
+    .action(async (name: string, flags: RunFlags) => {
+      for (const experiment of chooseExperiments(name)) {
+        if (!(await runOne(experiment, flags, context))) code = 1;
+      }
+    });
+  program
+    .command("report")
+    .description("one page and docs/results.md, of the runs that are there")
+    .option("--results <folder>", "where runs are kept")
+    .action(async ({ results }: Pick<RunFlags, "results">) => {
+      // It brings the plotting library, which no other command needs.
+      const { writeReport } = await import("./report/write-report.ts");
+      const { page, markdown } = await writeReport({
+        results: results ?? resultsFolder(false),
+        docs: join(here, "../docs"),
+        page: join(here, "report/index.html"),
+      });
+      context.print(`${page}\n${markdown}\n`);
+    });
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return code;
+  } catch (error) {
+    return failure(error, context);
+  }
+}
+
+const resultsFolder = (quick: boolean): string => join(here, quick ? ".quick" : "results");
+
+/** Where the runs of an experiment are kept. */
+const fileOf = (folder: string, { name }: Experiment): string => join(folder, `${name}.jsonl`);
+
+async function runOne(
+  experiment: Experiment,
+  { quick = false, seeds = quick ? 3 : experiment.seeds, backend, processes, results }: RunFlags,
+  { signal, log, print }: ProgramContext,
+): Promise<boolean> {
+  const runs = await runExperiment(experiment, {
+    quick,
+    seeds: Array.from({ length: seeds }, (_, i) => i + 1),
+    backend,
+    signal,
+    ...(processes !== undefined && { processes }),
+    file: fileOf(results ?? resultsFolder(quick), experiment),
+    onRun: (done, all, { setup, seconds }) =>
+      log(`${experiment.name} ${done}/${all}: ${describe(setup)}, ${seconds} s`),
+  });
+  const conclusion = experiment.conclude(runs);
+  print(`${summary(experiment, conclusion)}\n`);
+  return conclusion.verdicts.every(({ holds }) => holds);
+}
+
+function describe(setup: object): string {
+  return Object.entries(setup)
+    .filter(([, value]) => !Array.isArray(value))
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
+}
+
+/** Verdicts and tables, for a terminal. */
+function summary({ name, title }: Experiment, { verdicts, tables }: Conclusion): string {
+  const lines = verdicts.map(
+    ({ holds, claim, figure }) => `  ${holds ? "holds" : "DOES NOT HOLD"}: ${claim}: ${figure}`,
+  );
+  const printed = tables.map((table) => `\n${table.title}\n${formatTable(table.header, table.rows)}`);
+  return [`${name}: ${title}`, ...lines, ...printed].join("\n");
+}
+
+function listing(): string {
+  return formatTable(
+    ["name", "family", "seeds", "runs", "what"],
+    experiments.map((experiment) => {
+      const seeds = Array.from({ length: experiment.seeds }, (_, i) => i + 1);
+      const runs = experiment.setups({ quick: false, seeds }).length;
+      return [experiment.name, experiment.family, String(experiment.seeds), String(runs), experiment.title];
+    }),
+  );
+}
+
+function positive(text: string): number {
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
+  throw new DgateError("OPTION", `experiments: ${text} is no count; give a whole number of at least 1.`);
+}
+
+function failure(error: unknown, { signal, log }: ProgramContext): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (signal.aborted) {
+    log("experiments: stopped; what is done is kept, the same command goes on from there");
+    return 130;
+  }
+  if (!(error instanceof Error)) throw error;
+  log(`experiments: ${error.message}`);
+  return error instanceof DgateError && error.code === "OPTION" ? 2 : 1;
+}

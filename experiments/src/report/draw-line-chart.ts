@@ -1,0 +1,35 @@
+import { axis, drawChart, frame } from "@dgate/cli/report";
+import type { LineChart } from "./line-chart.ts";
+
+/** Distinct for colour-blind readers on light and dark paper. */
+const colours = ["#8b949e", "#e3742f", "#2f81f7", "#12a594", "#a855f7", "#b38600", "#d1495b"] as const;
+
+/** A plot as SVG in HTML, for wide and narrow screens or for one of them. */
+export function drawLineChart(
+  { title, caption, x, y, series }: LineChart,
+  widths?: readonly ("wide" | "narrow")[],
+): string {
+  const chart = {
+    title,
+    caption,
+    option: {
+      ...frame,
+      xAxis: axis(x.name, { type: x.log ? "log" : "value", nameGap: 26, min: "dataMin", max: "dataMax" }),
+      yAxis: axis(y.name, { type: y.log ? "log" : "value", nameGap: 44 }),
+      series: series.map(({ name, colour, dashed = false, points }) => ({
+        type: "line" as const,
+        name,
+        symbol: "none",
+        // What a logarithmic axis cannot show is left out.
+        data: points.filter(([a, b]) => (!x.log || a > 0) && (!y.log || b > 0)).map((point) => [...point]),
+        lineStyle: {
+          width: 1.5,
+          color: colours[colour]!,
+          type: dashed ? ("dashed" as const) : ("solid" as const),
+        },
+        itemStyle: { color: colours[colour]! },
+      })),
+    },
+  };
+  return drawChart(chart, widths);
+}

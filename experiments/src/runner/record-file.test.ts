@@ -1,0 +1,68 @@
+import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { appendRecord, prepareRecords, readRecords } from "./record-file.ts";
+import type { RunRecord } from "./run-record.ts";
+
+const record = (hash: string, value: number): RunRecord => ({
+  hash,
+  setup: { seed: 1 },
+  result: { value },
+  backend: "cpu",
+  seconds: 1,
+  commit: "1234567",
+  versions: { node: "20.19.0" },
+  cpu: "a processor",
+});
+
+let folder = "";
+let path = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "dgate-records-"));
+  path = join(folder, "in/it.jsonl");
+});
+afterEach(async () => rm(folder, { recursive: true, force: true }));
+
+test("what was appended is read, the latest of each hash", async () => {
+  expect((await readRecords(path)).size).toBe(0);
+  await prepareRecords(path);
+  for (const [hash, value] of [
+    ["a", 1],
+    ["b", 2],
+    ["a", 3],
+  ] as const)
+    await appendRecord(path, record(hash, value));
+  const records = await readRecords(path);
+  expect([...records.keys()]).toEqual(["a", "b"]);
+  expect(records.get("a")).toEqual(record("a", 3));
+});
+
+test("a line that was cut off by a crash is left out, and the next one is whole", async () => {
+  await prepareRecords(path);
+  await appendRecord(path, record("a", 1));
+  await appendFile(path, '{"hash":"b","set');
+  expect([...(await readRecords(path)).keys()]).toEqual(["a"]);
+  await prepareRecords(path);
+  await appendRecord(path, record("c", 2));
+  expect([...(await readRecords(path)).keys()]).toEqual(["a", "c"]);
+  expect((await readFile(path, "utf8")).split("\n")).toHaveLength(3);
+});
+
+test.each(["{", "null", "{}", '{"hash":"a"}'])(
+  "a damaged line (%s) is an error that names it",
+  async (line) => {
+    await prepareRecords(path);
+    await appendRecord(path, record("a", 1));
+    await appendFile(path, `${line}\n`);
+    await expect(readRecords(path)).rejects.toMatchObject({
+      code: "FORMAT",
+      message: expect.stringContaining("in/it.jsonl, line 2") as string,
+    });
+  },
+);
+
+test("a folder in the place of the file is an error", async () => {
+  await writeFile(join(folder, "in"), "");
+  await expect(readRecords(path)).rejects.toMatchObject({ code: "IO" });
+});

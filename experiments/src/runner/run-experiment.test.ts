@@ -1,0 +1,71 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Experiment } from "../experiment.ts";
+import { findExperiment } from "../registry.ts";
+import { runExperiment } from "./run-experiment.ts";
+
+let folder = "";
+let file = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "dgate-runs-"));
+  file = join(folder, "runs.jsonl");
+});
+afterEach(async () => rm(folder, { recursive: true, force: true }));
+
+const identity = findExperiment("discrete-identity");
+const options = { quick: true, backend: "wasm", processes: 1 } as const;
+const lines = async (): Promise<number> => (await readFile(file, "utf8")).split("\n").length - 1;
+
+test("runs that are there are not made again; a new seed, backend or version makes new ones", async () => {
+  const made: number[] = [];
+  const onRun = (done: number): void => void made.push(done);
+  const first = await runExperiment(identity, { ...options, file, seeds: [1], onRun });
+  expect(made).toEqual([1, 2, 3, 4]);
+  const again = await runExperiment(identity, { ...options, file, seeds: [1], onRun });
+  expect(again).toEqual(first);
+  expect(made).toHaveLength(4);
+  await runExperiment(identity, { ...options, file, seeds: [1, 2], onRun });
+  expect(made.slice(4)).toEqual([5, 6, 7, 8]);
+  await runExperiment(identity, { ...options, file, seeds: [1], backend: "cpu" });
+  expect(await lines()).toBe(12);
+  await runExperiment({ ...identity, version: identity.version + 1 }, { ...options, file, seeds: [1] });
+  expect(await lines()).toBe(16);
+});
+
+test("what is done when it is stopped is kept, and the rest is made the next time", async () => {
+  const stop = new AbortController();
+  const running = runExperiment(identity, {
+    ...options,
+    file,
+    seeds: [1],
+    signal: stop.signal,
+    onRun: (done) => void (done === 2 && stop.abort()),
+  });
+  await expect(running).rejects.toMatchObject({ name: "AbortError" });
+  const kept = await lines();
+  expect(kept).toBeGreaterThanOrEqual(2);
+  const made: number[] = [];
+  const runs = await runExperiment(identity, {
+    ...options,
+    file,
+    seeds: [1],
+    onRun: (done) => void made.push(done),
+  });
+  expect(made).toHaveLength(4 - kept);
+  expect(runs).toHaveLength(4);
+});
+
+test("a run that fails ends the others with its error, and leaves what was done", async () => {
+  const broken: Experiment = {
+    ...identity,
+    // D = 1 has no gates: `measure` throws in its worker.
+    setups: () => [
+      { seed: 1, depth: 2, cases: 1 },
+      { seed: 1, depth: 0, cases: 1 },
+    ],
+  };
+  await expect(runExperiment(broken, { ...options, file, seeds: [1] })).rejects.toThrow(/depth|D =|gates/i);
+  expect(await lines()).toBe(1);
+});

@@ -1,0 +1,89 @@
+import { setMaxListeners } from "node:events";
+import { availableParallelism } from "node:os";
+import { createRequire } from "node:module";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { Tinypool } from "tinypool";
+import type { Experiment, Run, RunContext, Setup, Sweep } from "../experiment.ts";
+import { provenance } from "./provenance.ts";
+import { appendRecord, prepareRecords, readRecords } from "./record-file.ts";
+import { runHash } from "./run-hash.ts";
+import type { RunRecord } from "./run-record.ts";
+import type { Job, Work } from "./worker.ts";
+
+/** Lets workers read TypeScript, whatever the folder that they are started from. */
+const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+
+/** How an experiment is run. */
+export interface RunOptions extends Sweep, RunContext {
+  /** The JSON-lines file that runs are read from and written to. */
+  readonly file: string;
+  /** Runs at a time, each in a process (default: one less than there are cores, two at least). */
+  readonly processes?: number;
+  readonly signal?: AbortSignal;
+  /** Told of each run: how many are there, of how many, and what was just made. */
+  readonly onRun?: (done: number, all: number, record: RunRecord) => void;
+}
+
+/**
+ * Makes the runs of an experiment that its file does not have yet, and gives all. One that is stopped goes on where it was: every run is on disk as soon
+ * as it is over.
+ *
+ * @throws DgateError as `readRecords`, and what `measure` throws; the reason of the signal
+ */
+export async function runExperiment(experiment: Experiment, options: RunOptions): Promise<readonly Run[]> {
+  const { file, backend, signal, onRun } = options;
+  const setups = experiment.setups(options);
+  const records = new Map(await readRecords(file));
+  const missing = setups.filter((setup) => !records.has(runHash(experiment, setup, backend)));
+  let done = setups.length - missing.length;
+  await prepareRecords(file);
+  await inProcesses(experiment, missing, options, async (record) => {
+    await appendRecord(file, record);
+    records.set(record.hash, record);
+    done += 1;
+    onRun?.(done, setups.length, record);
+  });
+  signal?.throwIfAborted();
+  return setups.map((setup) => records.get(runHash(experiment, setup, backend))!);
+}
+
+async function inProcesses(
+  experiment: Experiment,
+  setups: readonly Setup[],
+  { backend, processes = Math.max(2, availableParallelism() - 1), signal }: RunOptions,
+  onRecord: (record: RunRecord) => Promise<void>,
+): Promise<void> {
+  if (setups.length === 0) return;
+  const count = Math.min(processes, setups.length);
+  const pool = new Tinypool({
+    runtime: "child_process",
+    filename: fileURLToPath(new URL("worker.ts", import.meta.url)),
+    execArgv: ["--import", tsx, "--conditions=@dgate/source"],
+    minThreads: count,
+    maxThreads: count,
+  });
+  const made = provenance();
+  const stop = new AbortController();
+  const any = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  setMaxListeners(0, any); // one for each run that waits
+  try {
+    await Promise.all(
+      setups.map(async (setup) => {
+        const job: Job = { experiment: experiment.name, setup, context: { backend } };
+        const { result, seconds } = (await pool.run(job, { signal: any })) as Work; // what worker.ts gives
+        await onRecord({
+          hash: runHash(experiment, setup, backend),
+          setup,
+          result,
+          backend,
+          seconds,
+          ...made,
+        });
+      }),
+    );
+  } finally {
+    // The first failure ends them all.
+    stop.abort();
+    await pool.destroy();
+  }
+}

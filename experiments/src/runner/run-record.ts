@@ -1,0 +1,14 @@
+import type { Result, Setup } from "../experiment.ts";
+
+/** One line of a results file. */
+export interface RunRecord {
+  readonly hash: string;
+  readonly setup: Setup;
+  readonly result: Result;
+  readonly backend: string;
+  readonly seconds: number;
+  /** Of the repository; `+` if it had changes. */
+  readonly commit: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly cpu: string;
+}
