@@ -31,7 +31,7 @@ ${conclusion.tables.map(tableOf).join("")}
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>D-Gating: results</title>
-<style>${style} a { color: inherit; } td:first-child { white-space: normal; }</style>
+<style>${style} a { color: inherit; } figure { max-width: 720px; }</style>
 </head>
 <body><main>
 <h1>The claims of D-Gating, run</h1>

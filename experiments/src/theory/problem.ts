@@ -6,6 +6,7 @@ import {
   type Factors,
   type GroupSet,
   ndArray,
+  proximalStep,
   type NdArray,
   randomGenerator,
   squaredGroupNorms,
@@ -79,21 +80,54 @@ export function f1(chosen: readonly number[], relevant: number): number {
   return (2 * right) / (chosen.length + relevant);
 }
 
-/** Weights at which gradient descent on the smooth objective comes to rest: no weight moves by more than 1e-11 in a hundred steps. */
+/** How far a descent goes. */
+export interface DescentLimits {
+  readonly lambda: number;
+  readonly step: number;
+  /** Most steps. */
+  readonly most: number;
+}
+
+/** Weights at which gradient descent on the smooth objective comes to rest. */
 export function descendToRest(
   { set, gradient }: Regression,
   start: Factors<NdArray>,
-  options: { readonly lambda: number; readonly step: number; readonly most: number },
+  limits: DescentLimits,
 ): NdArray {
-  const { lambda, step, most } = options;
   let factors = start;
-  let [weights] = collapse(ops, set, factors) as [NdArray];
-  for (let i = 0; i < most; i += 100) {
-    for (let k = 0; k < 100; k += 1) factors = descend(ops, set, factors, { lambda, step, gradient });
-    const [next] = collapse(ops, set, factors) as [NdArray];
-    const moved = Math.max(...Array.from(next.data, (value, k) => Math.abs(value - weights.data[k]!)));
-    weights = next;
+  return toRest(limits.most, () => {
+    factors = descend(ops, set, factors, { ...limits, gradient });
+    return () => (collapse(ops, set, factors) as [NdArray])[0];
+  });
+}
+
+/** Weights at which proximal gradient descent on the sparse objective comes to rest. */
+export function proximalToRest(
+  { set, gradient }: Regression,
+  start: NdArray,
+  { lambda, step, most, depth }: DescentLimits & { readonly depth: 2 | 3 | 4 },
+): NdArray {
+  let weights = start;
+  return toRest(most, () => {
+    const slope = gradient(weights.data);
+    const moved = ndArray(
+      weights.data.map((w, k) => w - step * slope[k]!),
+      weights.shape,
+    );
+    [weights] = proximalStep(set, [moved], step * lambda, depth) as [NdArray];
+    return () => weights;
+  });
+}
+
+/** Steps until no weight moves by more than 1e-11 in a hundred of them. */
+function toRest(most: number, step: () => () => NdArray): NdArray {
+  let before = step()();
+  for (let i = 1; i < most; i += 100) {
+    for (let k = 0; k < 99; k += 1) step();
+    const now = step()();
+    const moved = Math.max(...Array.from(now.data, (value, k) => Math.abs(value - before.data[k]!)));
+    before = now;
     if (moved < 1e-11) break;
   }
-  return weights;
+  return before;
 }
