@@ -275,7 +275,7 @@ describe("bad input", () => {
 
   test("an option that there is not, in every function that takes some", async () => {
     const path = await tiny();
-    expect(await failure(path, { sitez: ["ffn"] } as object)).toMatchObject(
+    expect(await failure(path, { sitez: ["ffn"] })).toMatchObject(
       fault("OPTION", 'openHeadGates: there is no option "sitez"; there are depth, sites'),
     );
     const gates = await openHeadGates(path);
