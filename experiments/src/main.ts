@@ -1,7 +1,7 @@
 import { experimentsProgram } from "./program.ts";
 
 const stop = new AbortController();
-process.once("SIGINT", () => stop.abort());
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
 process.exitCode = await experimentsProgram(process.argv.slice(2), {
   signal: stop.signal,
   print: (text) => process.stdout.write(text),

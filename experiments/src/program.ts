@@ -1,6 +1,6 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { DgateError, formatTable } from "@dgate/core";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import type { Conclusion, Experiment } from "./experiment.ts";
 import { chooseExperiments, experiments } from "./registry.ts";
 import { runExperiment } from "./runner/run-experiment.ts";
@@ -43,9 +43,9 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
     )
     .option("--quick", "small sizes, seconds")
     .option("--seeds <count>", "how many seeds", positive)
-    .option("--backend <name>", "where networks are trained", "wasm")
+    .addOption(backendOption())
     .option("--processes <count>", "runs at a time", positive)
-    .option("--results <folder>", "where runs are kept")
+    .option("--results <folder>", "where runs are kept", fromCaller)
     .action(async (name: string, flags: RunFlags) => {
       for (const experiment of chooseExperiments(name)) {
         if (!(await runOne(experiment, flags, context))) code = 1;
@@ -53,14 +53,18 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
     });
   program
     .command("report")
-    .description("one page and docs/results.md, of the runs that are there")
-    .option("--results <folder>", "where runs are kept")
-    .action(async ({ results }: Pick<RunFlags, "results">) => {
+    .description("one page and docs/results.md, of the whole sweeps that are there")
+    .option("--quick", "of quick runs, beside the page")
+    .addOption(backendOption())
+    .option("--results <folder>", "where runs are kept", fromCaller)
+    .action(async ({ quick = false, backend, results }: Omit<RunFlags, "seeds" | "processes">) => {
       // It brings the plotting library, which no other command needs.
       const { writeReport } = await import("./report/write-report.ts");
       const { page, markdown } = await writeReport({
-        results: results ?? resultsFolder(false),
-        docs: join(here, "../docs"),
+        results: results ?? resultsFolder(quick),
+        quick,
+        backend,
+        docs: join(here, quick ? "report" : "../docs"),
         page: join(here, "report/index.html"),
       });
       context.print(`${page}\n${markdown}\n`);
@@ -72,6 +76,14 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
     return failure(error, context);
   }
 }
+
+const backendOption = (): Option =>
+  new Option("--backend <name>", "where networks are trained")
+    .choices(["wasm", "cpu", "webgpu", "node", "node-gpu"])
+    .default("wasm");
+
+/** pnpm runs this in its own folder: a path is meant from where the caller stands. */
+const fromCaller = (path: string): string => resolve(process.env["INIT_CWD"] ?? ".", path);
 
 const resultsFolder = (quick: boolean): string => join(here, quick ? ".quick" : "results");
 

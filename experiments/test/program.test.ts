@@ -38,7 +38,13 @@ test("run says what held, and report writes page, Markdown and plots of it", asy
   expect(run.printed).toContain("holds: the measured exponent is 4λ/D");
   expect(run.logged).toHaveLength(3);
   const docs = join(folder, "docs");
-  const { page, markdown } = await writeReport({ results, docs, page: join(folder, "page/index.html") });
+  const { page, markdown } = await writeReport({
+    results,
+    quick: true,
+    backend: "wasm",
+    docs,
+    page: join(folder, "page/index.html"),
+  });
   const html = await readFile(page, "utf8");
   expect(html).toContain('<section id="imbalance-decay">');
   expect(html).toContain("<svg");
@@ -56,6 +62,9 @@ test("what is not there is said with what is", async () => {
     logged: [expect.stringContaining("families are theory")],
   });
   expect(await call("run", "theory", "--seeds", "0")).toMatchObject({ code: 2 });
+  expect(await call("run", "theory", "--backend", "abacus")).toMatchObject({ code: 2 });
+  // Quick runs are no whole sweep.
+  expect(await call("report", "--results", join(folder, "results"))).toMatchObject({ code: 1 });
   expect(await call("report", "--results", join(folder, "none"))).toMatchObject({
     code: 1,
     logged: [expect.stringContaining("pnpm experiments run theory")],

@@ -2,7 +2,10 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DgateError } from "@dgate/core";
 import { experiments } from "../registry.ts";
+import type { Experiment } from "../experiment.ts";
 import { readRecords } from "../runner/record-file.ts";
+import { runHash } from "../runner/run-hash.ts";
+import type { RunRecord } from "../runner/run-record.ts";
 import { markdownReport } from "./markdown.ts";
 import { drawLineChart } from "./draw-line-chart.ts";
 import type { LineChart } from "./line-chart.ts";
@@ -12,6 +15,9 @@ import { plotName, type Reported } from "./reported.ts";
 export interface ReportPaths {
   /** Folder of the runs. */
   readonly results: string;
+  /** Whether quick runs are reported, or whole sweeps. */
+  readonly quick: boolean;
+  readonly backend: string;
   /** Folder that `results.md` is written to, its plots to `results` beside it. */
   readonly docs: string;
   readonly page: string;
@@ -23,19 +29,19 @@ export interface ReportPaths {
  * @throws DgateError `DATA` if there are none; as `readRecords`
  */
 export async function writeReport({
-  results,
   docs,
   page,
+  ...source
 }: ReportPaths): Promise<{ readonly page: string; readonly markdown: string }> {
   const reported: Reported[] = [];
   for (const experiment of experiments) {
-    const records = [...(await readRecords(join(results, `${experiment.name}.jsonl`))).values()];
+    const records = await recordsOf(experiment, source);
     if (records.length > 0) reported.push({ experiment, records, conclusion: experiment.conclude(records) });
   }
   if (reported.length === 0) {
     throw new DgateError(
       "DATA",
-      `report: there are no runs in ${results}; run pnpm experiments run theory first.`,
+      `report: there are no ${source.quick ? "quick runs" : "whole sweeps"} of ${source.backend} in ${source.results}; run pnpm experiments run theory first.`,
     );
   }
   await mkdir(dirname(page), { recursive: true });
@@ -50,6 +56,18 @@ export async function writeReport({
   const markdown = join(docs, "results.md");
   await writeFile(markdown, markdownReport(reported));
   return { page, markdown };
+}
+
+/** Runs that the experiment, as it is now, would make: not those of an older version, of another backend or size. */
+async function recordsOf(
+  experiment: Experiment,
+  { results, quick, backend }: Pick<ReportPaths, "results" | "quick" | "backend">,
+): Promise<readonly RunRecord[]> {
+  const records = await readRecords(join(results, `${experiment.name}.jsonl`));
+  const seeds = [...new Set([...records.values()].map(({ setup }) => setup.seed))].toSorted((a, b) => a - b);
+  return experiment
+    .setups({ quick, seeds })
+    .flatMap((setup) => records.get(runHash(experiment, setup, backend)) ?? []);
 }
 
 /** A plot as a file of its own, in colours that can be read on light and dark paper: it cannot see those of a page. */

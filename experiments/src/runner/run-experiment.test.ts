@@ -66,6 +66,9 @@ test("a run that fails ends the others with its error, and leaves what was done"
       { seed: 1, depth: 0, cases: 1 },
     ],
   };
-  await expect(runExperiment(broken, { ...options, file, seeds: [1] })).rejects.toThrow(/depth|D =|gates/i);
+  await expect(runExperiment(broken, { ...options, file, seeds: [1] })).rejects.toMatchObject({
+    name: "DgateError",
+    message: expect.stringContaining('discrete-identity, {"seed":1,"depth":0') as string,
+  });
   expect(await lines()).toBe(1);
 });

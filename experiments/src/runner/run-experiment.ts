@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import { availableParallelism } from "node:os";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { DgateError, type DgateErrorCode } from "@dgate/core";
 import { Tinypool } from "tinypool";
 import type { Experiment, Run, RunContext, Setup, Sweep } from "../experiment.ts";
 import { provenance } from "./provenance.ts";
@@ -28,7 +29,7 @@ export interface RunOptions extends Sweep, RunContext {
  * Makes the runs of an experiment that its file does not have yet, and gives all. One that is stopped goes on where it was: every run is on disk as soon
  * as it is over.
  *
- * @throws DgateError as `readRecords`, and what `measure` throws; the reason of the signal
+ * @throws DgateError as `readRecords`; what `measure` throws, with the setup; the reason of the signal
  */
 export async function runExperiment(experiment: Experiment, options: RunOptions): Promise<readonly Run[]> {
   const { file, backend, signal, onRun } = options;
@@ -59,31 +60,56 @@ async function inProcesses(
     runtime: "child_process",
     filename: fileURLToPath(new URL("worker.ts", import.meta.url)),
     execArgv: ["--import", tsx, "--conditions=@dgate/source"],
+    env: process.env as Record<string, string>, // as it is handed down; without it a worker has none
     minThreads: count,
     maxThreads: count,
   });
-  const made = provenance();
+  const origin = provenance();
   const stop = new AbortController();
   const any = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   setMaxListeners(0, any); // one for each run that waits
+  const one = async (setup: Setup): Promise<void> => {
+    try {
+      const { result, seconds } = await runIn(
+        pool,
+        { experiment: experiment.name, setup, context: { backend } },
+        any,
+      );
+      await onRecord({
+        hash: runHash(experiment, setup, backend),
+        setup,
+        result,
+        backend,
+        seconds,
+        ...origin,
+      });
+    } catch (error) {
+      // The first failure ends the others.
+      stop.abort(error);
+    }
+  };
   try {
-    await Promise.all(
-      setups.map(async (setup) => {
-        const job: Job = { experiment: experiment.name, setup, context: { backend } };
-        const { result, seconds } = (await pool.run(job, { signal: any })) as Work; // what worker.ts gives
-        await onRecord({
-          hash: runHash(experiment, setup, backend),
-          setup,
-          result,
-          backend,
-          seconds,
-          ...made,
-        });
-      }),
-    );
+    await Promise.all(setups.map(one));
   } finally {
-    // The first failure ends them all.
-    stop.abort();
     await pool.destroy();
+  }
+  stop.signal.throwIfAborted();
+}
+
+async function runIn(pool: Tinypool, job: Job, signal: AbortSignal): Promise<Work> {
+  try {
+    return (await pool.run(job, { signal })) as Work; // what worker.ts gives
+  } catch (cause) {
+    if (signal.aborted) throw cause;
+    // An error comes out of a process as a plain object.
+    const { code = "CHECK", message } = cause as {
+      readonly code?: DgateErrorCode;
+      readonly message?: string;
+    };
+    throw new DgateError(
+      code,
+      `${job.experiment}, ${JSON.stringify(job.setup)}: ${message ?? String(cause)}`,
+      { cause },
+    );
   }
 }

@@ -1,5 +1,6 @@
 import type { Result, RunContext, Setup } from "../experiment.ts";
 import { findExperiment } from "../registry.ts";
+import { checkFinite } from "./finite.ts";
 
 /** What a worker process is sent. */
 export interface Job {
@@ -15,9 +16,10 @@ export interface Work {
   readonly seconds: number;
 }
 
-/** Makes one run, in a process of its own: what it leaves behind in memory no other run sees. */
+/** Makes one run, in a worker process. */
 export default async function work({ experiment, setup, context }: Job): Promise<Work> {
   const start = performance.now();
   const result = await findExperiment(experiment).measure(setup, context);
+  checkFinite(result, "result");
   return { result, seconds: Number(((performance.now() - start) / 1000).toFixed(2)) };
 }

@@ -55,9 +55,9 @@ export function randomStart(set: GroupSet, depth: number, seed: number): Factors
   return balancedFactors(ops, set, [ndArray(start, [count])], depth);
 }
 
-/** Groups whose norm is above a part of the largest. */
-export function activeGroups(norms: readonly number[], part: number = 1e-6): number[] {
-  const floor = part * Math.max(...norms);
+/** Groups whose norm is above a part of the largest, and above 1e-6: where all are gone, none is left. */
+export function activeGroups(norms: readonly number[], part: number): number[] {
+  const floor = Math.max(1e-6, part * Math.max(...norms));
   return [...norms.keys()].filter((j) => norms[j]! > floor);
 }
 

@@ -33,9 +33,9 @@ const gone = 1e-3;
 export const twoPhases = defineExperiment<PhaseSetup, PhaseResult>({
   name: "two-phases",
   family: "theory",
-  title: "Two phases: first close the gap, then become sparse",
+  title: "Two phases: the gap closes, then groups die",
   claim:
-    "Training passes from a phase in which the loss falls and nothing is sparse into one in which gates are balanced and groups die one after the other " +
+    "Training passes from a phase in which the imbalance decays and nothing is sparse into one in which smooth and sparse objective are close and groups die " +
     "(dynamics of Kolb et al. 2025).",
   version: 1,
   seeds: 5,
@@ -70,14 +70,23 @@ export const twoPhases = defineExperiment<PhaseSetup, PhaseResult>({
   },
   conclude(runs) {
     const depths = [2, 3, 4];
-    const alive = Math.min(...runs.map(({ result }) => aliveAtHalf(result)));
+    const alive = runs.map(({ result }) => aliveAtHalf(result));
+    const inOrder = runs.filter(({ result }) => {
+      const { balanced, sparse } = turningPoints(result);
+      return balanced < sparse;
+    });
     const ended = Math.max(...runs.map(({ result }) => partOf(result.moments.at(-1)!)));
     return {
       verdicts: [
         {
-          claim: "the gap closes while all groups are still there",
-          holds: alive >= 0.9,
-          figure: `when half of the gap has closed, ${(100 * alive).toFixed(0)} % of the groups are left, the fewest of ${runs.length} runs`,
+          claim: "when half of the gap has closed, nearly all groups are still there",
+          holds: Math.min(...alive) >= 0.85,
+          figure: `${(100 * Math.min(...alive)).toFixed(0)} % of them at least, ${(100 * mean(alive)).toFixed(0)} % in the mean of ${runs.length} runs`,
+        },
+        {
+          claim: "nine tenths of the gap have closed before half of the groups that die are gone",
+          holds: inOrder.length === runs.length,
+          figure: `in ${inOrder.length} of ${runs.length} runs`,
         },
         {
           claim: "in the end smooth and sparse objective are one",
@@ -144,7 +153,8 @@ const partOf = ({ gap, penalty }: Moment): number => gap / penalty;
 
 /** Part of the groups that are left when half of the first gap is. */
 function aliveAtHalf({ groups, moments }: PhaseResult): number {
-  return moments.find(({ gap }) => gap <= moments[0]!.gap / 2)!.active / groups;
+  const half = moments.find(({ gap }) => gap <= moments[0]!.gap / 2);
+  return half ? half.active / groups : 0;
 }
 
 /** Times at which a tenth of the first gap is left, and half of the groups that die have. */

@@ -143,7 +143,7 @@ export const tasks = {
       "stories260K (Llama, 5 layers of 4 key–value heads with 2 queries each), perplexity on stories that the dense model tells",
     key: { model: "stories260K", learn: storyLearn, stories: 400 },
     levels: headLevels,
-    measures: [{ key: "perplexity", name: "perplexity", least: true, digits: 2 }],
+    measures: [{ key: "perplexity", name: "perplexity", least: true, digits: 2 }, divergence],
     learn: storyLearn,
     importance: { objective: "next-token", maxLength: 64 },
     open: (folder, options) => openHeadGates(join(folder, "models/tinyllamas/stories260K"), options),

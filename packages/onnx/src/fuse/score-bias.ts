@@ -39,7 +39,7 @@ export class ScoreBiases {
     const key = [
       bias.key,
       fullBatch,
-      fullHeads && stem,
+      fullHeads && found.softmax.outputs[0]?.name,
       sizes[0] ?? q.name,
       heads,
       sizes[2] ?? q.name,

@@ -44,7 +44,7 @@ export function maskInPlace(graph: Graph, plan: PrunePlan): void {
   if (plan.fingerprint !== found) {
     throw new DgateError(
       "GROUP",
-      `prune: the plan is for model ${plan.fingerprint}, this one is ${found}. Make the plan from this model's sites.`,
+      `prune: the plan is for model ${plan.fingerprint}, this one is ${found}. Make the plan from this model's sites, with this version.`,
     );
   }
   for (const planned of plan.axes) {

@@ -59,7 +59,7 @@ const lambdaGrowth = 1.25;
 
 /**
  * Part of the way from everything to the goal that should be left after a part of the steps. At an even pace, so that those that stay have the time to
- * take over from those that have gone before the next go: fewer at the end chose better on every model of `pnpm bench head-quality` than more at first.
+ * take over from those that have gone before the next go: more deaths at first choose by gates that have not adapted yet.
  */
 const shouldBeLeft = (progress: number): number => 1 - progress;
 

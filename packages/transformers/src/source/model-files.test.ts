@@ -139,6 +139,13 @@ describe("files", () => {
     );
   });
 
+  test("a fetch of the user's own need not give a Response of this realm", async () => {
+    const { ok, status, headers } = new Response("{}");
+    const answer = { ok, status, headers, arrayBuffer: async () => new TextEncoder().encode("{}").buffer };
+    const files = modelFiles(library({ fetch: async () => answer as Response }), "owner/name");
+    expect(await files.read("config.json")).toEqual(new TextEncoder().encode("{}"));
+  });
+
   test("a start page in place of a file is none", async () => {
     expect(await answered("text/html; charset=utf-8")).toBeUndefined();
     expect(await answered("application/json")).toBeDefined();

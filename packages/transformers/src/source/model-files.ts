@@ -159,11 +159,10 @@ interface Load {
 function remotePlace(url: string, { load, onFailure }: Load): Place {
   const get = async (method: "GET" | "HEAD"): Promise<Response | undefined> => {
     const response = await load(url, { method }).catch((error: unknown) => reasonOf(error));
-    // A development server may answer with its start page for a file that is not there.
-    const isPage =
-      response instanceof Response && response.headers.get("content-type")?.startsWith("text/html");
-    if (response instanceof Response && response.ok && !isPage) return response;
-    onFailure(url, response instanceof Response ? (isPage ? "a page" : `HTTP ${response.status}`) : response);
+    // What a fetch of the user's own gives need not be a Response of this realm.
+    const why = typeof response === "string" ? response : refusalOf(response);
+    if (typeof response !== "string" && why === undefined) return response;
+    onFailure(url, why!);
     return undefined;
   };
   return {
@@ -171,6 +170,12 @@ function remotePlace(url: string, { load, onFailure }: Load): Place {
     read: async () => contentOf(await get("GET")),
     has: async () => (await get("HEAD")) !== undefined,
   };
+}
+
+/** Why an answer is not the file. A development server may answer with its start page for one that is not there. */
+function refusalOf({ ok, status, headers }: Response): string | undefined {
+  if (!ok) return `HTTP ${status}`;
+  return headers.get("content-type")?.startsWith("text/html") ? "a page" : undefined;
 }
 
 /** `fetch` says no more than "fetch failed"; why stands in its cause: ENOTFOUND, ECONNREFUSED. */
