@@ -11,7 +11,7 @@ import {
   randomGenerator,
   squaredGroupNorms,
 } from "@dgate/core";
-import { descend, regressionProblem, type RegressionProblem } from "@dgate/testing/numerics";
+import { descend, regressionProblem, type RegressionProblem, solveGroupLasso } from "@dgate/testing/numerics";
 
 /** All of theory is computed in float64. */
 export const ops = arrayOps("float64");
@@ -72,6 +72,16 @@ export function safeStep({ gradient }: RegressionProblem, columns: number): numb
     vector = image.map((value) => value / eigenvalue);
   }
   return 1 / eigenvalue;
+}
+
+/**
+ * A step at which gradient descent on the factors is stable: they bend the loss up to D·‖w_j‖^{2−2/D} times as much as the weights do, here of the largest group
+ * that there is with hardly any penalty.
+ */
+export function safeGatedStep(problem: Regression, columns: number, depth: number): number {
+  const { weights } = solveGroupLasso({ ...problem, lambda: 1e-3 * problem.lambdaMax });
+  const largest = Math.max(1, ...normsOf(problem.set, weights));
+  return safeStep(problem, columns) / (depth * largest ** (2 - 2 / depth));
 }
 
 /** Harmonic mean of how many chosen groups matter and how many that matter were chosen. */
