@@ -15,7 +15,7 @@ export function drawLineChart(
     option: {
       ...frame,
       xAxis: axis(x.name, { type: x.log ? "log" : "value", nameGap: 26, min: "dataMin", max: "dataMax" }),
-      yAxis: axis(y.name, { type: y.log ? "log" : "value", nameGap: 44 }),
+      yAxis: axis(y.name, { type: y.log ? "log" : "value", nameGap: 44, ...(y.log && decades(series)) }),
       series: series.map(({ name, colour, dashed = false, points }) => ({
         type: "line" as const,
         name,
@@ -32,4 +32,11 @@ export function drawLineChart(
     },
   };
   return drawChart(chart, widths);
+}
+
+/** The powers of ten around all values: left alone, the library takes up to twenty more on each side. */
+function decades(series: LineChart["series"]): { readonly min: number; readonly max: number } {
+  const values = series.flatMap(({ points }) => points.map(([, y]) => y)).filter((y) => y > 0);
+  const [low, high] = [Math.min(...values), Math.max(...values)].map(Math.log10);
+  return { min: 10 ** Math.floor(low!), max: 10 ** Math.ceil(high!) };
 }
