@@ -31,7 +31,8 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
   let code = 0;
   const program = new Command("experiments")
     .description("The claims of the D-Gating paper, run.")
-    .exitOverride();
+    .exitOverride()
+    .configureOutput({ writeOut: context.print, writeErr: (text) => context.log(text.trimEnd()) });
   program
     .command("list")
     .description("what there is")

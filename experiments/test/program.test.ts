@@ -62,7 +62,10 @@ test("what is not there is said with what is", async () => {
     logged: [expect.stringContaining("families are theory")],
   });
   expect(await call("run", "theory", "--seeds", "0")).toMatchObject({ code: 2 });
-  expect(await call("run", "theory", "--backend", "abacus")).toMatchObject({ code: 2 });
+  expect(await call("run", "theory", "--backend", "abacus")).toMatchObject({
+    code: 2,
+    logged: [expect.stringContaining("Allowed choices are wasm, cpu")],
+  });
   // Quick runs are no whole sweep.
   expect(await call("report", "--results", join(folder, "results"))).toMatchObject({ code: 1 });
   expect(await call("report", "--results", join(folder, "none"))).toMatchObject({

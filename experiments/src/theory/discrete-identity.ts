@@ -2,7 +2,7 @@ import { gateProduct, imbalance, ndArray, randomGenerator, squaredGroupNorms } f
 import { sgdStep } from "@dgate/testing/numerics";
 import { defineExperiment, type Setup } from "../experiment.ts";
 import { ops, regression } from "./problem.ts";
-import { factorsOutOfBalance } from "./start.ts";
+import { factorsOutOfBalance } from "./factors-out-of-balance.ts";
 
 interface IdentitySetup extends Setup {
   readonly depth: number;

@@ -1,6 +1,6 @@
 import { imbalance } from "@dgate/core";
 import { descend } from "@dgate/testing/numerics";
-import { factorsOutOfBalance } from "./start.ts";
+import { factorsOutOfBalance } from "./factors-out-of-balance.ts";
 import { defineExperiment, type Run, type Setup } from "../experiment.ts";
 import { plusMinus } from "../report/figures.ts";
 import { ops, regression } from "./problem.ts";

@@ -105,36 +105,36 @@ export function descendToRest(
   limits: DescentLimits,
 ): NdArray {
   let factors = start;
-  return toRest(limits.most, () => {
+  const step = (): void => {
     factors = descend(ops, set, factors, { ...limits, gradient });
-    return () => (collapse(ops, set, factors) as [NdArray])[0];
-  });
+  };
+  return toRest(limits.most, step, () => (collapse(ops, set, factors) as [NdArray])[0]);
 }
 
 /** Weights at which proximal gradient descent on the sparse objective comes to rest. */
 export function proximalToRest(
   { set, gradient }: Regression,
   start: NdArray,
-  { lambda, step, most, depth }: DescentLimits & { readonly depth: 2 | 3 | 4 },
+  { lambda, step: size, most, depth }: DescentLimits & { readonly depth: 2 | 3 | 4 },
 ): NdArray {
   let weights = start;
-  return toRest(most, () => {
+  const step = (): void => {
     const slope = gradient(weights.data);
     const moved = ndArray(
-      weights.data.map((w, k) => w - step * slope[k]!),
+      weights.data.map((w, k) => w - size * slope[k]!),
       weights.shape,
     );
-    [weights] = proximalStep(set, [moved], step * lambda, depth) as [NdArray];
-    return () => weights;
-  });
+    [weights] = proximalStep(set, [moved], size * lambda, depth) as [NdArray];
+  };
+  return toRest(most, step, () => weights);
 }
 
 /** Steps until no weight moves by more than 1e-11 in a hundred of them. */
-function toRest(most: number, step: () => () => NdArray): NdArray {
-  let before = step()();
-  for (let i = 1; i < most; i += 100) {
-    for (let k = 0; k < 99; k += 1) step();
-    const now = step()();
+function toRest(most: number, step: () => void, weights: () => NdArray): NdArray {
+  let before = weights();
+  for (let i = 0; i < most; i += 100) {
+    for (let k = 0; k < 100; k += 1) step();
+    const now = weights();
     const moved = Math.max(...Array.from(now.data, (value, k) => Math.abs(value - before.data[k]!)));
     before = now;
     if (moved < 1e-11) break;

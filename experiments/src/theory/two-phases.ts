@@ -3,7 +3,7 @@ import { descend } from "@dgate/testing/numerics";
 import { defineExperiment, type Run, type Setup } from "../experiment.ts";
 import { mean, plusMinus } from "../report/figures.ts";
 import { activeGroups, normsOf, ops, regression, safeStep } from "./problem.ts";
-import { factorsOutOfBalance } from "./start.ts";
+import { factorsOutOfBalance } from "./factors-out-of-balance.ts";
 
 interface PhaseSetup extends Setup {
   readonly depth: number;

@@ -20,10 +20,10 @@ import {
   sparsePenalty,
   squaredGroupNorms,
 } from "@dgate/core";
-import { fc, factorArrays, gatedSets, regressionProblem, solveGroupLasso } from "@dgate/testing";
+import { fc, factorArrays, gatedSets } from "@dgate/testing";
 import { describe, expect, test } from "vitest";
 import { figure } from "./figure.ts";
-import { descend, sgdStep } from "@dgate/testing/numerics";
+import { descend, regressionProblem, sgdStep, solveGroupLasso } from "@dgate/testing/numerics";
 
 // The facts 1 to 7 of D-Gating that the project rests on (Kolb et al. 2025), on the float64 reference.
 const ops = arrayOps("float64");

@@ -11,9 +11,8 @@ import {
   squaredGroupNorms,
   targetSparsityController,
 } from "@dgate/core";
-import { regressionProblem } from "@dgate/testing";
 import { expect, test } from "vitest";
-import { descend } from "@dgate/testing/numerics";
+import { descend, regressionProblem } from "@dgate/testing/numerics";
 
 const ops = arrayOps("float64");
 const layout = { kind: "blocks", axis: 0, blockSize: 2 } as const;

@@ -12,12 +12,6 @@ export { dataFolder } from "./data-folder.ts";
 export { type ConformanceOptions, describeTensorOps } from "./describe-tensor-ops.ts";
 export { caseFactors, type GatingCase, gatingCases } from "./gating-cases.ts";
 export { type GradientCheckOptions, gradientError } from "./gradient-check.ts";
-export {
-  type GroupLassoProblem,
-  type GroupLassoSolution,
-  normalEquations,
-  solveGroupLasso,
-} from "./group-lasso.ts";
 export { fc } from "./property.ts";
 export {
   groupOfElements,
@@ -27,4 +21,3 @@ export {
 } from "./reference-gating.ts";
 export { type TensorOpsCase, tensorOpsCases } from "./tensor-ops-cases.ts";
 export { type Tolerance, tolerances } from "./tolerance.ts";
-export { type RegressionOptions, type RegressionProblem, regressionProblem } from "./regression.ts";

@@ -2,6 +2,7 @@ import { DgateError } from "@dgate/core";
 import { dequantizeModel, type Graph, hasCodes } from "@dgate/onnx";
 import type { BlockFinding, GatedBlock } from "./blocks/block.ts";
 import { findBlocks } from "./blocks/find-blocks.ts";
+import { checkKnown, type KnownOptions } from "./known-options.ts";
 import { findLibrary } from "./library/library.ts";
 import { dimsOf } from "./prune/dims.ts";
 import { checkDtype, type Dtype, preferredDtypes } from "./source/dtype.ts";
@@ -52,6 +53,17 @@ export interface InspectedModel {
   readonly files: readonly InspectedFile[];
 }
 
+const knownOptions: KnownOptions<InspectOptions> = {
+  dtype: true,
+  folder: true,
+  transformers: true,
+  dims: true,
+  revision: true,
+  cacheDir: true,
+  localFilesOnly: true,
+  subfolder: true,
+};
+
 /** ONNX files that make a model together. */
 const layouts: readonly (readonly string[])[] = [
   ["model"],
@@ -71,6 +83,7 @@ const layouts: readonly (readonly string[])[] = [
  * @throws DgateError `IO` naming all places that were tried, `FORMAT` for malformed files, `MISSING_PACKAGE` for an id without transformers.js, `OPTION`
  */
 export async function inspectModel(name: string, options: InspectOptions = {}): Promise<InspectedModel> {
+  checkKnown("inspectModel", options, knownOptions);
   const { folder = !isModelId(name) } = options;
   const dtypes = options.dtype === undefined ? preferredDtypes : [checkDtype("inspectModel", options.dtype)];
   const library = folder ? undefined : await findLibrary(options.transformers);

@@ -273,25 +273,6 @@ describe("bad input", () => {
     }
   });
 
-  test("an option that there is not, in every function that takes some", async () => {
-    const path = await tiny();
-    expect(await failure(path, { sitez: ["ffn"] })).toMatchObject(
-      fault("OPTION", 'openHeadGates: there is no option "sitez"; there are depth, sites'),
-    );
-    const gates = await openHeadGates(path);
-    const none = { none: 1 } as object;
-    const calls: readonly [string, () => Promise<unknown>][] = [
-      ["learn", () => gates.learn(["a"], none)],
-      ["prune", () => gates.prune({ keep: 0.5, ...none })],
-      ["importance", () => gates.importance("l2", [], none)],
-      ["save", async () => (await gates.prune({ keep: 0.5 })).save(join(path, "small"), none)],
-      ["modelFiles", async () => (await gates.prune({ keep: 0.5 })).modelFiles(none)],
-    ];
-    for (const [name, call] of calls)
-      await expect(call()).rejects.toMatchObject(fault("OPTION", `${name}: there is no option "none"`));
-    await gates.dispose();
-  });
-
   test("scores that lack a block, or a group of one", async () => {
     const gates = await openHeadGates(await tiny());
     const scores = await gates.importance("l2");
@@ -304,6 +285,9 @@ describe("bad input", () => {
       await expect(gates.prune({ keep: 0.5, scores: lacking })).rejects.toMatchObject(
         fault("DATA", "prune: scores have nothing for group"),
       );
+    await expect(
+      gates.learn(["a film", "a play"], { target: { heads: 0.5 }, scores: new Map(), heldOut: ["a"] }),
+    ).rejects.toMatchObject(fault("DATA", "learn: scores have nothing for group"));
     await gates.dispose();
   });
 

@@ -1,5 +1,5 @@
 import { findSites, int, tensorOf } from "@dgate/onnx";
-import { regressionProblem, solveGroupLasso } from "@dgate/testing";
+import { regressionProblem, solveGroupLasso } from "@dgate/testing/numerics";
 import { describe, expect, test } from "vitest";
 import { GraphBuilder } from "../../test/graph-builder.ts";
 import type { Graph } from "../graph/graph.ts";

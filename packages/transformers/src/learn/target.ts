@@ -1,7 +1,13 @@
 import { DgateError } from "@dgate/core";
 import type { Graph } from "@dgate/onnx";
 import type { GatedBlock } from "../blocks/block.ts";
-import { type Choice, chooseGroups, type KeptGroups, type Scores } from "../prune/choose-groups.ts";
+import {
+  type Choice,
+  chooseGroups,
+  type ChooseOptions,
+  type KeptGroups,
+  type Scores,
+} from "../prune/choose-groups.ts";
 import { groupCosts } from "../prune/group-costs.ts";
 import { branchesOf, keptCost } from "../prune/kept-cost.ts";
 import type { LearnOptions, Target } from "./learn-options.ts";
@@ -43,10 +49,14 @@ export function resolveTarget(
   target: Target,
   options: Resolving,
 ): ResolvedTarget {
-  const { dims, align, minimum = 1 } = options;
-  const even = options.even ?? blocks.some(({ cached }) => cached);
+  const { dims, align } = options;
+  const bounds = {
+    where: "learn",
+    even: options.even ?? blocks.some(({ cached }) => cached),
+    minimum: options.minimum ?? 1,
+  };
   const [name, goal] = entryOf(target);
-  if (name === "heads") return headTarget(blocks, goal, { even, minimum });
+  if (name === "heads") return headTarget(blocks, goal, bounds);
   const costs = groupCosts(graph, blocks, dims);
   const costOf = (block: GatedBlock): number => costs.perGroup.get(block.name)! / costs.total;
   const branches = branchesOf(blocks);
@@ -57,9 +67,9 @@ export function resolveTarget(
     goal: name === "speedup" ? 1 / goal : goal,
     fraction: (alive) =>
       fixed + keptCost(blocks, branches, costOf, ({ name: own, groups }) => alive.get(own)?.length ?? groups),
-    least: (scores) => fixed + chooseGroups(blocks, scores, 0, { costOf, even, minimum, align }).cost,
+    least: (scores) => fixed + chooseGroups(blocks, scores, 0, { ...bounds, costOf, align }).cost,
     choose(scores, fraction) {
-      const choice = chooseGroups(blocks, scores, fraction - fixed, { costOf, even, minimum, align });
+      const choice = chooseGroups(blocks, scores, fraction - fixed, { ...bounds, costOf, align });
       return reached(choice, fixed, fraction, "multiply–adds");
     },
   };
@@ -79,11 +89,7 @@ export function checkReachable(
   resolved.choose(new Map(blocks.map(({ name, groups }) => [name, new Float64Array(groups)])), resolved.goal);
 }
 
-function headTarget(
-  blocks: readonly GatedBlock[],
-  goal: number,
-  { even, minimum }: { readonly even: boolean; readonly minimum: number },
-): ResolvedTarget {
+function headTarget(blocks: readonly GatedBlock[], goal: number, bounds: ChooseOptions): ResolvedTarget {
   const heads = blocks.filter(({ group }) => group === "heads");
   const count = heads.reduce((sum, { groups }) => sum + groups, 0);
   if (count === 0) {
@@ -97,10 +103,10 @@ function headTarget(
     goal,
     fraction: (alive) =>
       heads.reduce((sum, block) => sum + (alive.get(block.name)?.length ?? block.groups), 0) / count,
-    least: (scores) => chooseGroups(heads, scores, 0, { even, minimum }).cost / count,
+    least: (scores) => chooseGroups(heads, scores, 0, bounds).cost / count,
     choose(scores, fraction) {
       const budget = Math.round(fraction * count);
-      const choice = chooseGroups(heads, scores, budget, { even, minimum });
+      const choice = chooseGroups(heads, scores, budget, bounds);
       if (choice.cost > budget) unreached(fraction, choice.cost / count, "heads");
       return choice.kept;
     },

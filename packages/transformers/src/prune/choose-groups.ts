@@ -18,6 +18,8 @@ export interface ChooseOptions {
   readonly minimum?: number;
   /** Neurons of a feed-forward layer go in steps of this number, so that its width stays a multiple (default 1). */
   readonly align?: number;
+  /** Who asks, for messages (default `prune`). */
+  readonly where?: string;
 }
 
 /** What was chosen. */
@@ -45,7 +47,7 @@ export const nouns: Readonly<Record<SiteGroup, string>> = {
  * Removes the weakest groups of all blocks, ranked together, until what stays costs no more than `budget`; or as many as may go, if that is not
  * enough: look at `cost`.
  *
- * @throws DgateError `DATA` for a score that is NaN, `OPTION` for options out of range
+ * @throws DgateError `DATA` for a score that is NaN or missing, `OPTION` for options out of range
  */
 export function chooseGroups(
   blocks: readonly GatedBlock[],
@@ -53,9 +55,10 @@ export function chooseGroups(
   budget: number,
   options: ChooseOptions = {},
 ): Choice {
-  const { costOf = () => 1, minimum = 1, align = 1 } = options;
+  const { costOf = () => 1, minimum = 1, align = 1, where = "prune" } = options;
   checkCount("minimum", minimum, 0);
   checkCount("align", align, 1);
+  checkScores(where, blocks, scores);
   const units = unitsOf(blocks, scores, options).sort((a, b) => a.score - b.score || b.cost - a.cost);
   const gone = new Map(blocks.map(({ name }) => [name, new Set<number>()]));
   const left = ({ name, groups }: GatedBlock): number => groups - gone.get(name)!.size;
@@ -142,26 +145,29 @@ function unitOf(
 ): Unit {
   const members = blocks.flatMap(({ name }, at) => groups[at]!.map((group) => ({ block: name, group })));
   const score =
-    members.reduce((sum, { block, group }) => sum + scoreOf(scores, block, group), 0) / members.length;
+    members.reduce((sum, { block, group }) => sum + scores.get(block)![group]!, 0) / members.length;
   const cost = blocks.reduce((sum, block, at) => sum + groups[at]!.length * costOf(block), 0);
   return { members, score, cost };
 }
 
 function ranked({ name, groups }: GatedBlock, scores: Scores): number[] {
-  return Array.from({ length: groups }, (_, group) => group).sort(
-    (a, b) => scoreOf(scores, name, a) - scoreOf(scores, name, b) || b - a,
-  );
+  const own = scores.get(name)!;
+  return Array.from({ length: groups }, (_, group) => group).sort((a, b) => own[a]! - own[b]! || b - a);
 }
 
-function scoreOf(scores: Scores, name: string, group: number): number {
-  const score = scores.get(name)?.[group];
-  if (score === undefined) {
-    throw new DgateError(
-      "DATA",
-      `prune: scores have nothing for group ${group} of "${name}"; give one number for each group of every block, as importance does.`,
-    );
+function checkScores(where: string, blocks: readonly GatedBlock[], scores: Scores): void {
+  for (const { name, groups } of blocks) {
+    const own = scores.get(name);
+    for (let group = 0; group < groups; group++) {
+      const score = own?.[group];
+      if (score === undefined) {
+        throw new DgateError(
+          "DATA",
+          `${where}: scores have nothing for group ${group} of "${name}"; give one number for each group of every block, as importance does.`,
+        );
+      }
+      if (Number.isNaN(score))
+        throw new DgateError("DATA", `${where}: the score of group ${group} of "${name}" is NaN.`);
+    }
   }
-  if (Number.isNaN(score))
-    throw new DgateError("DATA", `prune: the score of group ${group} of "${name}" is NaN.`);
-  return score;
 }
