@@ -1,23 +1,28 @@
 import {
   DgateError,
   defineGroups,
+  directSubgradient,
   frozenPenalty,
   frozenPenaltyGradient,
   type GroupSet,
   smoothPenalty,
   smoothPenaltyGradient,
+  sparsePenalty,
 } from "@dgate/core";
 import { graphOps } from "../gating/graph-ops.ts";
 import type { ResolvedGates } from "../gating/resolve-gates.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { Trained } from "./parameter.ts";
-import type { GroupWeights } from "./trainer-options.ts";
+import type { GroupWeights, PenaltyKind } from "./trainer-options.ts";
 import { trainingNames } from "./training-names.ts";
 
 /** What the penalty depends on. */
 interface PenaltyOptions {
   readonly train: Trained;
   readonly groupWeights: GroupWeights;
+  readonly penalty: PenaltyKind;
+  /** D. */
+  readonly depth: number;
 }
 
 /** A training graph with its penalty. */
@@ -36,7 +41,7 @@ export function addPenalty(
   graph: Graph,
   resolved: readonly ResolvedGates[],
   reached: ReadonlyMap<string, Value>,
-  { train, groupWeights }: PenaltyOptions,
+  { train, groupWeights, penalty: kind, depth }: PenaltyOptions,
 ): Penalised {
   checkWeightNames(resolved, groupWeights);
   const ops = graphOps(graph, { dtype: "float32", scope: "penalty" });
@@ -48,7 +53,7 @@ export function addPenalty(
     gradients.set(name, before ? ops.add(before, gradient) : gradient);
   };
   const penalties = resolved.map((each): Value => {
-    const set = weighted(each, groupWeights);
+    const set = weightedSet(each, groupWeights);
     const gates = each.gates.map(({ name }) => graph.value(name)!);
     if (train === "gates") {
       const slopes = frozenPenaltyGradient(ops, gates, lambda, set.weights);
@@ -56,12 +61,22 @@ export function addPenalty(
       return frozenPenalty(ops, gates, lambda, set.weights);
     }
     const primary = each.weights.map(({ value }) => graph.value(value.name)!);
+    if (kind !== "smooth") {
+      if (kind === "sparse") {
+        const slopes = directSubgradient(ops, set, primary, 1, 2 / depth);
+        primary.forEach(({ name }, m) => add(name, ops.mul(slopes[m]!, lambda)));
+      }
+      return sparsePenalty(ops, set, primary, lambda, depth);
+    }
     const slopes = smoothPenaltyGradient(ops, set, { primary, gates }, lambda);
     gates.forEach(({ name }, k) => add(name, slopes.gates[k]!));
     primary.forEach(({ name }, m) => add(name, slopes.primary[m]!));
     return smoothPenalty(ops, set, { primary, gates }, lambda);
   });
-  return { lambda, penalty: penalties.reduce((a, b) => ops.add(a, b)), gradients };
+  // Nothing is gated: the penalty of nothing.
+  const none = penalties.length > 0 ? [] : [ops.mul(lambda, ops.scalar(0))];
+  const penalty = [...none, ...penalties].reduce((a, b) => ops.add(a, b));
+  return { lambda, penalty, gradients };
 }
 
 function checkWeightNames(resolved: readonly ResolvedGates[], groupWeights: GroupWeights): void {
@@ -76,7 +91,7 @@ function checkWeightNames(resolved: readonly ResolvedGates[], groupWeights: Grou
 }
 
 /** The set with the penalty weights that were asked for. */
-function weighted({ set, site }: ResolvedGates, groupWeights: GroupWeights): GroupSet {
+export function weightedSet({ set, site }: ResolvedGates, groupWeights: GroupWeights): GroupSet {
   if (groupWeights === "none") return set;
   if (groupWeights === "sqrt-size") return defineGroups(set.members, { weights: groupWeights });
   const own = site.sites.find((name) => Object.hasOwn(groupWeights, name));

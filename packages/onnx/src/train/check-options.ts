@@ -10,6 +10,7 @@ const trainerOptions = {
   gate: true,
   roles: true,
   depth: true,
+  penalty: true,
   lambda: true,
   train: true,
   initial: true,
@@ -36,6 +37,7 @@ const fitOptions = {
 const choices = {
   train: ["gates", "groups", "all"],
   updates: ["graph", "host"],
+  penalty: ["smooth", "sparse", "proximal"],
 } as const;
 
 /**
@@ -52,7 +54,7 @@ export function checkTrainerOptions(model: unknown, options: TrainerOptions): vo
     refuse("optimizer", typeof optimizer, "one, such as adam()");
   checkNamesOfSites(options);
   checkGroupWeights(options.groupWeights);
-  for (const name of ["train", "updates"] as const) {
+  for (const name of ["train", "updates", "penalty"] as const) {
     const value = options[name];
     const known: readonly string[] = choices[name];
     if (value !== undefined && !known.includes(value)) refuse(name, value, `one of ${known.join(", ")}`);
@@ -60,6 +62,24 @@ export function checkTrainerOptions(model: unknown, options: TrainerOptions): vo
   const { clipNorm, lambda } = options;
   if (clipNorm !== undefined && !(clipNorm > 0)) refuse("clipNorm", clipNorm, "a positive number");
   if (isTarget(lambda)) checkCount("lambda.every", lambda.every, 1);
+  checkPenalty(options);
+}
+
+/** What cannot go together. */
+function checkPenalty({ penalty = "smooth", gate, train, updates, lambda, depth = 2 }: TrainerOptions): void {
+  if (gate === "none") {
+    if (train !== undefined && train !== "all") refuse("train", train, 'all, for gate is "none"');
+    if (penalty !== "smooth")
+      refuse("penalty", penalty, 'left out, for gate is "none" and there are no groups');
+    if (isTarget(lambda))
+      refuse("lambda", "a target", 'left out, for gate is "none" and there are no groups');
+  }
+  if (penalty === "smooth") return;
+  if (train === "gates") refuse("train", train, `groups or all, for penalty "${penalty}" has no gates`);
+  if (penalty === "sparse") return;
+  if (updates === "graph") refuse("updates", updates, 'host, where penalty "proximal" is applied');
+  if (![2, 3, 4].includes(depth))
+    refuse("depth", depth, '2, 3 or 4, for which penalty "proximal" has a closed form');
 }
 
 function checkGroupWeights(weights: TrainerOptions["groupWeights"]): void {
@@ -106,8 +126,11 @@ function checkNamesOfSites({ sites, gate }: TrainerOptions): void {
   const whole =
     sites === undefined || (Array.isArray(sites) && sites.every((site) => typeof site === "object"));
   if (!whole) refuse("sites", typeof sites, "the list that findSites gives; choose of it by gate");
-  const names = gate === undefined || (Array.isArray(gate) && gate.every((name) => typeof name === "string"));
-  if (!names) refuse("gate", typeof gate, 'names or kinds of sites, such as ["heads"]');
+  const names =
+    gate === undefined ||
+    gate === "none" ||
+    (Array.isArray(gate) && gate.every((name) => typeof name === "string"));
+  if (!names) refuse("gate", typeof gate, 'names or kinds of sites, such as ["heads"], or "none"');
 }
 
 function checkCount(name: string, value: number | undefined, least: number): void {

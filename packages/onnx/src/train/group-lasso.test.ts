@@ -36,7 +36,11 @@ function groupedColumns(start: Float32Array): Graph {
 }
 
 /** Full batches through the trainer at falling rates. */
-async function solved(lambda: number, groupWeights: "none" | "sqrt-size"): Promise<Float64Array> {
+async function solved(
+  lambda: number,
+  groupWeights: "none" | "sqrt-size",
+  penalty: "smooth" | "proximal" = "smooth",
+): Promise<Float64Array> {
   // Away from zero, from where no gate would come back.
   const start = Float32Array.from({ length: columns }, (_, i) => 0.5 * (i % 2 === 0 ? 1 : -1));
   const graph = groupedColumns(start);
@@ -48,6 +52,7 @@ async function solved(lambda: number, groupWeights: "none" | "sqrt-size"): Promi
     lambda: 2 * lambda,
     depth: 2,
     groupWeights,
+    penalty,
     optimizer: sgd(),
     learningRate: (progress) => (progress < 0.7 ? 0.05 : progress < 0.9 ? 0.02 : 0.005),
   });
@@ -73,16 +78,18 @@ async function solved(lambda: number, groupWeights: "none" | "sqrt-size"): Promi
 
 describe("training with D = 2 to the end on a convex loss is the group lasso:", () => {
   test.each([
-    [0.2, "none"],
-    [0.6, "none"],
-    [0.2, "sqrt-size"],
-  ] as const)("λ = %f, weights %s", async (lambda, groupWeights) => {
+    [0.2, "none", "smooth"],
+    [0.6, "none", "smooth"],
+    [0.2, "sqrt-size", "smooth"],
+    [0.2, "none", "proximal"],
+    [0.2, "sqrt-size", "proximal"],
+  ] as const)("λ = %f, weights %s, penalty %s", async (lambda, groupWeights, penalty) => {
     const weights = Array.from({ length: groups }, () =>
       groupWeights === "none" ? 1 : Math.sqrt(groupSize),
     );
     const { design, targets, groups: members } = problem;
     const expected = solveGroupLasso({ design, targets, groups: members, lambda, weights });
-    const got = await solved(lambda, groupWeights);
+    const got = await solved(lambda, groupWeights, penalty);
     const support = members.flatMap((group, j) =>
       Math.hypot(...group.map((i) => got[i]!)) > 1e-3 ? [j] : [],
     );

@@ -1,6 +1,7 @@
 import type { OrtModule, OrtSession, OrtTensor } from "../runtime/ort-module.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { Parameter } from "./parameter.ts";
+import type { ProximalUpdate } from "./proximal-update.ts";
 import { trainingNames } from "./training-names.ts";
 import { isSound, type OrtTensors, type StepNumbers, type StepResult, type Updates } from "./updates.ts";
 
@@ -12,6 +13,13 @@ interface Held {
   readonly tensor: OrtTensor;
 }
 
+/** What is done beside the optimiser's step. */
+interface HostOptions {
+  /** Largest norm of the whole gradient. */
+  readonly clipNorm?: number | undefined;
+  readonly proximal?: ProximalUpdate | undefined;
+}
+
 /** Updates as loops over typed arrays: the graph gives gradients. */
 export class HostUpdates implements Updates {
   readonly kind = "host";
@@ -20,6 +28,7 @@ export class HostUpdates implements Updates {
   readonly #session: OrtSession;
   readonly #optimizer: Optimizer;
   readonly #clipNorm: number;
+  readonly #proximal: ProximalUpdate | undefined;
   readonly #held: readonly Held[];
 
   constructor(
@@ -27,12 +36,13 @@ export class HostUpdates implements Updates {
     session: OrtSession,
     parameters: readonly Parameter[],
     optimizer: Optimizer,
-    clipNorm: number = Infinity,
+    { clipNorm = Infinity, proximal }: HostOptions = {},
   ) {
     this.#ort = ort;
     this.#session = session;
     this.#optimizer = optimizer;
     this.#clipNorm = clipNorm;
+    this.#proximal = proximal;
     this.#held = parameters.map((parameter) => {
       const array = parameter.initial();
       const slots = Array.from({ length: optimizer.slots }, () => new Float32Array(array.length));
@@ -71,6 +81,10 @@ export class HostUpdates implements Updates {
         factor,
       });
     });
+    this.#proximal?.apply(
+      new Map(this.#held.map(({ parameter, array }) => [parameter.name, array])),
+      learningRate * lambda,
+    );
     return result;
   }
 

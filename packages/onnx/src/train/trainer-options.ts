@@ -28,6 +28,12 @@ export interface TargetSparsity extends TargetSparsityOptions {
 /** Weights s_j that scale λ: 1 (`none`, the default), √p_j for groups of p_j weights, or one number for each site by its name (1 for others). */
 export type GroupWeights = "none" | "sqrt-size" | Readonly<Record<string, number>>;
 
+/**
+ * How sparsity comes about. `smooth`: D-Gating. The others are what it is compared with, without gates: `sparse`, the sub-gradient of the sparse penalty
+ * itself; `proximal`, its proximal operator after each update (D = 2, 3, 4).
+ */
+export type PenaltyKind = "smooth" | "sparse" | "proximal";
+
 /** Options of `openTrainer`. */
 export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"> {
   /** What is made small: `crossEntropy()`, `nextToken()`, `meanSquaredError()`, `distill()`, `outputLoss()`. */
@@ -36,16 +42,18 @@ export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"
   readonly teacher?: Graph;
   /** Sites of the model, from `findSites`; by default all that it has. */
   readonly sites?: readonly Site[];
-  /** Which of them to gate, by name or kind; by default those that `insertGates` takes. */
-  readonly gate?: GateOptions["sites"];
+  /** Which of them to gate, by name or kind; by default those that `insertGates` takes. `none`: plain training of all weights, as after pruning. */
+  readonly gate?: GateOptions["sites"] | "none";
   /**
    * D (default 2, the group lasso): the groups are penalised by λ·‖w_j‖^{2/D}. Where weights are trained each group gets D − 1 gates; where the
    * gates alone are, D of them, for the frozen weight is no factor.
    */
   readonly depth?: number;
+  /** How the groups are penalised (default `smooth`). */
+  readonly penalty?: PenaltyKind;
   /** λ, a schedule over the progress of `fit`, or a target that λ is steered to (default 1e-4). */
   readonly lambda?: Schedule | TargetSparsity;
-  /** `gates`: all weights are frozen. `groups` (default): gates and the weights that are in groups. `all`: every weight. */
+  /** `gates`: all weights are frozen. `groups` (default): gates and the weights that are in groups. `all` (default where nothing is gated): every weight. */
   readonly train?: Trained;
   /** How gates start (default `balanced`; where the weights are frozen `ones`): see `insertGates`. */
   readonly initial?: GateOptions["initial"];

@@ -1,4 +1,4 @@
-import { DgateError, type TargetSparsityController } from "@dgate/core";
+import { DgateError, type ProximalDepth, type TargetSparsityController } from "@dgate/core";
 import { type FoldedGroups, foldGates } from "../gating/fold-gates.ts";
 import { readGateRecord } from "../gating/gate-record.ts";
 import { insertGates } from "../gating/insert-gates.ts";
@@ -7,6 +7,7 @@ import { elementCount } from "../io/element-types.ts";
 import { fingerprint } from "../prune/mask.ts";
 import type { Batch } from "../recover/batches.ts";
 import type { OrtSession } from "../runtime/ort-module.ts";
+import { denormalise, normalise } from "../normal-form/normalise.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { dequantizeModel, hasCodes } from "../training-form/dequantize.ts";
 import { BatchCheck } from "./check-batch.ts";
@@ -22,6 +23,7 @@ import { checkWasmMemory, outOfMemory } from "./out-of-memory.ts";
 import { peakBytes } from "./memory.ts";
 import { adam, type Optimizer } from "./optimizer.ts";
 import { pause } from "./pause.ts";
+import { ProximalUpdate } from "./proximal-update.ts";
 import { type PrunedModel, type PruneLearnedOptions, pruneLearned } from "./prune-learned.ts";
 import { scheduled } from "./schedule.ts";
 import { activeFraction, controllerOf, isTarget, looksAfter, missedTarget } from "./steering.ts";
@@ -44,17 +46,20 @@ import { isSound, type StepNumbers, type StepResult, type Updates } from "./upda
 export async function openTrainer(model: Graph, options: TrainerOptions): Promise<Trainer> {
   checkTrainerOptions(model, options);
   const dense = hasCodes(model) ? dequantizeModel(model) : model;
-  const gated = readGateRecord(dense) ? dense : gate(dense, model, options);
+  const gated = readGateRecord(dense) ? gatedAlready(dense, options) : gate(dense, model, options);
   const engine = await openEngine(options);
   const {
     optimizer = adam(),
     clipNorm,
     groupWeights = "none",
-    train = "groups",
-    updates = "graph",
+    train = options.gate === "none" ? "all" : "groups",
+    penalty = "smooth",
+    depth = 2,
+    updates = penalty === "proximal" ? "host" : "graph",
     loss,
   } = options;
-  const training = trainingGraph(gated, { loss, train, groupWeights, updates, optimizer, clipNorm });
+  const how = { loss, train, groupWeights, penalty, depth, updates, optimizer, clipNorm };
+  const training = trainingGraph(gated, how);
   const onDevice =
     updates === "graph" && engine.provider === "webgpu"
       ? [...carriedOutputs(training.parameters, optimizer).keys()]
@@ -66,7 +71,14 @@ export async function openTrainer(model: Graph, options: TrainerOptions): Promis
     const state =
       updates === "graph"
         ? new GraphUpdates(engine, session, training.parameters, optimizer)
-        : new HostUpdates(engine.ort, session, training.parameters, optimizer, clipNorm);
+        : new HostUpdates(engine.ort, session, training.parameters, optimizer, {
+            clipNorm,
+            // checkTrainerOptions has seen to it that there is a closed form.
+            proximal:
+              penalty === "proximal"
+                ? new ProximalUpdate(training.sets, depth as ProximalDepth, optimizer)
+                : undefined,
+          });
     return new OnnxTrainer({ engine, gated, training, state, teacher, optimizer, options });
   } catch (error) {
     await session?.release();
@@ -77,20 +89,35 @@ export async function openTrainer(model: Graph, options: TrainerOptions): Promis
 
 /** Inserts the gates; sites of a quantized model are found again by name. */
 function gate(dense: Graph, model: Graph, options: TrainerOptions): Graph {
-  const { sites, depth = 2, train = "groups", roles } = options;
+  const { sites, depth = 2, train = "groups", roles, penalty = "smooth" } = options;
   if (!Number.isSafeInteger(depth) || depth < 2) {
     throw new DgateError(
       "OPTION",
       `train: depth is ${depth}, expected a whole number of at least 2 (2 is the group lasso).`,
     );
   }
+  if (options.gate === "none") {
+    const plain = normalise(dense);
+    denormalise(plain);
+    return plain;
+  }
+  const chosen = { ...(options.gate && { sites: options.gate }), ...(roles && { roles }) };
   const own = !sites ? findSites(dense) : dense === model ? sites : findAgain(dense, sites);
+  if (penalty !== "smooth") return insertGates(dense, own, { ...chosen, depth: 2, initial: "ones" });
   return insertGates(dense, own, {
+    ...chosen,
     depth: train === "gates" ? depth + 1 : depth,
     initial: options.initial ?? (train === "gates" ? "ones" : "balanced"),
-    ...(options.gate && { sites: options.gate }),
-    ...(roles && { roles }),
   });
+}
+
+/** A model that came with gates, which stay. */
+function gatedAlready(model: Graph, { gate: wanted, penalty = "smooth" }: TrainerOptions): Graph {
+  if (wanted !== "none" && penalty === "smooth") return model;
+  throw new DgateError(
+    "OPTION",
+    `train: the model has gates, which ${wanted === "none" ? 'gate "none"' : `penalty "${penalty}"`} cannot train; fold them first, with foldGates.`,
+  );
 }
 
 interface TrainerParts {
@@ -225,11 +252,18 @@ class OnnxTrainer implements Trainer {
   }
 
   async fold(): Promise<{ readonly graph: Graph; readonly groups: readonly FoldedGroups[] }> {
-    return foldGates(await this.gated());
+    const gated = await this.gated();
+    return readGateRecord(gated) ? foldGates(gated) : { graph: gated, groups: [] };
   }
 
   async prune(options: PruneLearnedOptions = {}): Promise<PrunedModel> {
     const { verify = {} } = options;
+    if (!readGateRecord(this.#parts.gated)) {
+      throw new DgateError(
+        "OPTION",
+        'train: nothing is gated, so that no group can be removed; take fold(), or train with gate other than "none".',
+      );
+    }
     const { ort, runtime, threads } = this.#parts.engine;
     const pruned = await pruneLearned(await this.gated(), this.#initial, {
       ...options,

@@ -6,14 +6,15 @@ import { type ResolvedGates, resolveGates } from "../gating/resolve-gates.ts";
 import type { Graph, Value, ValueType } from "../graph/graph.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { trainingForm } from "../training-form/training-form.ts";
-import { addPenalty, type Penalised } from "./add-penalty.ts";
+import type { GroupSet } from "@dgate/core";
+import { addPenalty, type Penalised, weightedSet } from "./add-penalty.ts";
 import { addUpdates } from "./add-updates.ts";
 import type { LabelRange, Loss, LossContext } from "./loss.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { Parameter, Trained } from "./parameter.ts";
 import { learnedConstants } from "./learned-constants.ts";
 import { scaleActivations } from "./scale-activations.ts";
-import type { GroupWeights } from "./trainer-options.ts";
+import type { GroupWeights, PenaltyKind } from "./trainer-options.ts";
 import { trainingNames } from "./training-names.ts";
 
 /** How a training graph is made. */
@@ -21,6 +22,9 @@ export interface TrainingGraphOptions {
   readonly loss: Loss;
   readonly train: Trained;
   readonly groupWeights: GroupWeights;
+  readonly penalty: PenaltyKind;
+  /** D. */
+  readonly depth: number;
   /** Inside of the graph, with new parameters as outputs; or outside, with gradients as outputs. */
   readonly updates: "graph" | "host";
   readonly optimizer: Optimizer;
@@ -38,6 +42,14 @@ export interface TrainingGraph {
   readonly teacher: readonly string[];
   /** What the loss's input of class numbers may hold. */
   readonly labels: LabelRange | undefined;
+  /** The groups, with the weights of their penalty and the names of their tensors. */
+  readonly sets: readonly PenalisedSet[];
+}
+
+/** Groups of weights, by the names of the parameters that they are in. */
+export interface PenalisedSet {
+  readonly set: GroupSet;
+  readonly tensors: readonly string[];
 }
 
 /**
@@ -52,7 +64,7 @@ export function trainingGraph(gated: Graph, options: TrainingGraphOptions): Trai
   const gates = resolved.flatMap((each) => each.gates.map(({ name }) => name));
   const weights = [...new Set(resolved.flatMap((each) => each.weights.map(({ value }) => value.name)))];
   const graph = trainingForm(gated, [...outputs, ...gates, ...weights]);
-  const kinds = chooseParameters(graph, { gated, resolved }, options.train, gates, weights);
+  const kinds = chooseParameters(graph, { gated, resolved }, options, gates, weights);
   const parameters = [...kinds].map(([name, kind]) => openParameter(graph, name, kind));
   const ops = new GraphDiffOps(graph, "train");
   scaleActivations(ops, {
@@ -67,13 +79,19 @@ export function trainingGraph(gated: Graph, options: TrainingGraphOptions): Trai
   const penalised = addPenalty(graph, resolved, reached, options);
   const kept = parameters.filter(({ name }) => penalised.gradients.has(name));
   for (const parameter of parameters) if (!kept.includes(parameter)) closeParameter(graph, parameter);
-  return finish({ graph, loss, labels, teacher, parameters: kept, options, ...penalised });
+  const sets = resolved.map((each): PenalisedSet => {
+    return {
+      set: weightedSet(each, options.groupWeights),
+      tensors: each.weights.map(({ value }) => value.name),
+    };
+  });
+  return { ...finish({ graph, loss, labels, teacher, parameters: kept, options, ...penalised }), sets };
 }
 
 function chooseParameters(
   graph: Graph,
   { gated, resolved }: { readonly gated: Graph; readonly resolved: readonly ResolvedGates[] },
-  train: Trained,
+  { train, penalty }: Pick<TrainingGraphOptions, "train" | "penalty">,
   gates: readonly string[],
   weights: readonly string[],
 ): Map<string, Parameter["kind"]> {
@@ -87,7 +105,8 @@ function chooseParameters(
     }
   }
   if (train !== "gates") for (const name of weights) kinds.set(name, "grouped");
-  for (const name of gates) kinds.set(name, "gate");
+  // Without D-Gating they stay what they are, ones.
+  if (penalty === "smooth") for (const name of gates) kinds.set(name, "gate");
   return kinds;
 }
 
@@ -204,7 +223,7 @@ interface Unfinished extends Penalised {
   readonly options: TrainingGraphOptions;
 }
 
-function finish(unfinished: Unfinished): TrainingGraph {
+function finish(unfinished: Unfinished): Omit<TrainingGraph, "sets"> {
   const { graph, loss, penalty, gradients, parameters, teacher, labels, options } = unfinished;
   const own = new Set<Value>(parameters.map(({ name }) => graph.value(name)!));
   own.add(graph.value(trainingNames.lambda)!);

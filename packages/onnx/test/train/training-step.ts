@@ -54,6 +54,8 @@ export async function measureStep(
   const training = trainingGraph(gated, {
     train: "groups",
     groupWeights: "none",
+    penalty: "smooth",
+    depth: 2,
     updates: "host",
     optimizer: sgd(),
     clipNorm: undefined,

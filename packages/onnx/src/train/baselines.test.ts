@@ -1,0 +1,181 @@
+import { randomGenerator } from "@dgate/core";
+import { findSites, type Graph } from "@dgate/onnx";
+import { describe, expect, test } from "vitest";
+import { classBatches, mlp } from "../../test/train/nets.ts";
+import { insertGates } from "../gating/insert-gates.ts";
+import { readNumbers } from "../io/tensor-data.ts";
+import { crossEntropy } from "./loss.ts";
+import { sgd } from "./optimizer.ts";
+import { openTrainer } from "./trainer.ts";
+import type { TrainerOptions } from "./trainer-options.ts";
+
+const common = { loss: crossEntropy(), learningRate: 0.1, optimizer: sgd() };
+
+/** A model after some steps, its gates folded. */
+async function after(steps: number, options: Partial<TrainerOptions>, model = mlp()): Promise<Graph> {
+  const trainer = await openTrainer(model, { ...common, ...options });
+  await trainer.fit(classBatches(steps), { steps });
+  const { graph } = await trainer.fold();
+  await trainer.dispose();
+  return graph;
+}
+
+/** Columns of a kernel `[inputs, outputs]`. */
+function columns(graph: Graph, name: string): Float64Array[] {
+  const { data } = graph.value(name)!;
+  const [rows, count] = data!.shape as [number, number];
+  const numbers = readNumbers(data!);
+  return Array.from({ length: count }, (_, j) =>
+    Float64Array.from({ length: rows }, (_row, i) => numbers[i * count + j]!),
+  );
+}
+
+const norm = (x: Float64Array): number => Math.hypot(...x);
+
+describe.each(["graph", "host"] as const)("plain training, updates in the %s,", (updates) => {
+  test("is that of gates that stay ones without a penalty", async () => {
+    const plain = await after(5, { gate: "none", updates });
+    const gated = await after(5, { train: "all", lambda: 0, initial: "ones", gateRate: 0, updates });
+    for (const { name, data } of plain.initializers) {
+      const [a, b] = [readNumbers(data!), readNumbers(gated.value(name)!.data!)];
+      a.forEach((x, i) => expect(Math.abs(x - b[i]!)).toBeLessThan(1e-6));
+    }
+  });
+});
+
+describe("the sub-gradient of the sparse penalty", () => {
+  test.each([
+    [2, "graph"],
+    [3, "graph"],
+    [4, "host"],
+  ] as const)(
+    "D = %i, updates in the %s: one step is that of plain training less η·λ·q·‖w‖^(q−2)·w",
+    async (depth, updates) => {
+      const [start, lambda, q] = [mlp(), 0.03, 2 / depth];
+      const plain = await after(1, { gate: "none" });
+      const sparse = await after(1, { penalty: "sparse", depth, lambda, train: "all", updates });
+      for (const name of ["fc1/kernel", "fc2/kernel"]) {
+        const [w, a, b] = [start, plain, sparse].map((graph) => columns(graph, name));
+        w!.forEach((column, j) =>
+          column.forEach((weight, i) => {
+            const slope = lambda * q * norm(column) ** (q - 2) * weight;
+            expect(b![j]![i]! - (a![j]![i]! - 0.1 * slope)).toBeCloseTo(0, 6);
+          }),
+        );
+      }
+      const [free, same] = [sparse, plain].map((graph) => columns(graph, "out/kernel").map(norm));
+      free!.forEach((length, j) => expect(length).toBeCloseTo(same![j]!, 6));
+    },
+  );
+});
+
+describe("the proximal operator", () => {
+  test.each([
+    [sgd(), 1],
+    [sgd({ momentum: 0.9 }), 10],
+  ] as const)(
+    "of D = 2 shortens every group by η·λ after the first step, and by more with momentum",
+    async (optimizer, stride) => {
+      const lambda = 0.02;
+      const plain = await after(1, { gate: "none", optimizer });
+      const shrunk = await after(1, { penalty: "proximal", lambda, train: "all", optimizer });
+      for (const name of ["fc1/kernel", "fc2/kernel"]) {
+        const [long, short] = [plain, shrunk].map((graph) => columns(graph, name).map(norm));
+        long!.forEach((length, j) =>
+          expect(short![j]).toBeCloseTo(Math.max(0, length - 0.1 * lambda * stride), 5),
+        );
+      }
+    },
+  );
+
+  test.each([2, 3, 4])("of D = %i makes groups exactly zero, and prune removes them", async (depth) => {
+    const trainer = await openTrainer(mlp(), {
+      ...common,
+      penalty: "proximal",
+      depth,
+      lambda: 0.1,
+      train: "all",
+    });
+    await trainer.fit(classBatches(150), { steps: 150 });
+    const dead = (await trainer.norms()).flatMap(({ norms }) => [...norms]).filter((length) => length === 0);
+    expect(dead.length).toBeGreaterThan(3);
+    const { decisions, verification } = await trainer.prune();
+    const removed = decisions.reduce((sum, { groups, kept }) => sum + groups - kept.length, 0);
+    expect(removed).toBeGreaterThanOrEqual(dead.length - decisions.length);
+    expect(verification!.maxAbsDiff).toBeLessThan(1e-5);
+    await trainer.dispose();
+  });
+});
+
+describe("is refused:", () => {
+  const gates = insertGates(mlp(), findSites(mlp()));
+  test.each<[string, Graph, Partial<TrainerOptions>, string]>([
+    [
+      "gates of nothing",
+      mlp(),
+      { gate: "none", train: "gates" },
+      'train is gates, expected all, for gate is "none"',
+    ],
+    [
+      "a target of nothing",
+      mlp(),
+      { gate: "none", lambda: { target: 0.5 } },
+      "lambda is a target, expected left out",
+    ],
+    [
+      "a penalty of nothing",
+      mlp(),
+      { gate: "none", penalty: "sparse" },
+      "penalty is sparse, expected left out",
+    ],
+    [
+      "an unknown penalty",
+      mlp(),
+      { penalty: "l0" as "sparse" },
+      "penalty is l0, expected one of smooth, sparse, proximal",
+    ],
+    [
+      "frozen weights without gates",
+      mlp(),
+      { penalty: "sparse", train: "gates" },
+      "train is gates, expected groups or all",
+    ],
+    [
+      "a proximal operator in the graph",
+      mlp(),
+      { penalty: "proximal", updates: "graph" },
+      "updates is graph, expected host",
+    ],
+    [
+      "a depth without closed form",
+      mlp(),
+      { penalty: "proximal", depth: 5 },
+      "depth is 5, expected 2, 3 or 4",
+    ],
+    ["a gated model without its gates", gates, { gate: "none" }, "fold them first"],
+    ["a gated model with another penalty", gates, { penalty: "proximal" }, "fold them first"],
+  ])("%s", async (_, model, options, message) => {
+    await expect(openTrainer(model, { ...common, ...options })).rejects.toThrow(message);
+  });
+
+  test("pruning where nothing is gated", async () => {
+    const trainer = await openTrainer(mlp(), { ...common, gate: "none" });
+    expect(await trainer.norms()).toEqual([]);
+    await expect(trainer.prune()).rejects.toThrow("nothing is gated");
+    await trainer.dispose();
+  });
+});
+
+test("a pruned model is trained on plainly", async () => {
+  const trainer = await openTrainer(mlp(), { ...common, lambda: 0.05, depth: 3, train: "all" });
+  await trainer.fit(classBatches(200), { steps: 200 });
+  const { graph: small } = await trainer.prune();
+  await trainer.dispose();
+  const tuner = await openTrainer(small, { ...common, gate: "none" });
+  const { losses } = await tuner.fit(classBatches(200, { seed: randomGenerator(5).integer(1000) }), {
+    steps: 200,
+  });
+  await tuner.dispose();
+  const mean = (part: Float64Array): number => part.reduce((a, b) => a + b, 0) / part.length;
+  expect(mean(losses.slice(-20))).toBeLessThan(mean(losses.slice(0, 20)));
+});
