@@ -1,9 +1,10 @@
 import type { LineChart } from "./report/line-chart.ts";
+import type { Backend } from "./training/task.ts";
 
 /** What a run is made of: plain JSON, so that it can be hashed, sent to a worker and written down. */
 export interface Setup {
   readonly seed: number;
-  readonly [name: string]: string | number | boolean | readonly number[];
+  readonly [name: string]: string | number | boolean | readonly number[] | undefined;
 }
 
 /** What a run has come to: plain JSON. */
@@ -11,8 +12,8 @@ export type Result = object;
 
 /** What a run may use. */
 export interface RunContext {
-  /** Where networks are trained: a backend of `@dgate/tfjs`. */
-  readonly backend: string;
+  /** Where networks are trained. */
+  readonly backend: Backend;
 }
 
 /** A finished run. */
@@ -22,7 +23,7 @@ export interface Run<S extends Setup = Setup, R extends Result = Result> {
 }
 
 /** Whether a claim held, with the figure that says so. */
-interface Verdict {
+export interface Verdict {
   readonly claim: string;
   readonly holds: boolean;
   readonly figure: string;
@@ -59,6 +60,10 @@ export interface Experiment<S extends Setup = Setup, R extends Result = Result> 
   readonly claim: string;
   /** Raised when `measure` comes to mean something else: runs of an older one are made again. */
   readonly version: number;
+  /** Whether results depend on where networks are trained. */
+  readonly onBackend?: boolean;
+  /** Files below the data folder without which nothing can be run. */
+  readonly data?: ((quick: boolean) => readonly string[]) | undefined;
   /** Seeds that a whole sweep takes, unless told. */
   readonly seeds: number;
   readonly setups: (sweep: Sweep) => readonly S[];

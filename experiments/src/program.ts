@@ -3,6 +3,8 @@ import { DgateError, formatTable } from "@dgate/core";
 import { Command, CommanderError, Option } from "commander";
 import type { Conclusion, Experiment } from "./experiment.ts";
 import { chooseExperiments, experiments } from "./registry.ts";
+import { missingData } from "./training/required-data.ts";
+import type { Backend } from "./training/task.ts";
 import { runExperiment } from "./runner/run-experiment.ts";
 
 const here = join(import.meta.dirname, "..");
@@ -17,7 +19,7 @@ export interface ProgramContext {
 interface RunFlags {
   readonly quick?: boolean;
   readonly seeds?: number;
-  readonly backend: string;
+  readonly backend: Backend;
   readonly processes?: number;
   readonly results?: string;
 }
@@ -79,9 +81,12 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
 }
 
 const backendOption = (): Option =>
-  new Option("--backend <name>", "where networks are trained")
-    .choices(["wasm", "cpu", "webgpu", "node", "node-gpu"])
-    .default("wasm");
+  new Option(
+    "--backend <name>",
+    "where networks are trained: onnxruntime-node (cpu), onnxruntime-web (wasm), a GPU (webgpu)",
+  )
+    .choices(["cpu", "wasm", "webgpu"])
+    .default("cpu");
 
 /** pnpm runs this in its own folder: a path is meant from where the caller stands. */
 const fromCaller = (path: string): string => resolve(process.env["INIT_CWD"] ?? ".", path);
@@ -96,6 +101,12 @@ async function runOne(
   { quick = false, seeds = quick ? 3 : experiment.seeds, backend, processes, results }: RunFlags,
   { signal, log, print }: ProgramContext,
 ): Promise<boolean> {
+  const missing = missingData(experiment.data?.(quick) ?? []);
+  if (missing !== undefined)
+    throw new DgateError(
+      "IO",
+      `${experiment.name}: ${missing} is not there; set DGATE_DATA to a folder that has it.`,
+    );
   const runs = await runExperiment(experiment, {
     quick,
     seeds: Array.from({ length: seeds }, (_, i) => i + 1),
@@ -113,8 +124,8 @@ async function runOne(
 
 function describe(setup: object): string {
   return Object.entries(setup)
-    .filter(([, value]) => !Array.isArray(value))
-    .map(([name, value]) => `${name} ${value}`)
+    .filter(([, value]) => !Array.isArray(value) || value.length < 6)
+    .map(([name, value]) => `${name} ${Array.isArray(value) ? value.join(" ") : value}`)
     .join(", ");
 }
 

@@ -6,6 +6,7 @@ import { groupLassoPath } from "./theory/group-lasso-path.ts";
 import { imbalanceDecay } from "./theory/imbalance-decay.ts";
 import { sparseObjectives } from "./theory/sparse-objectives.ts";
 import { twoPhases } from "./theory/two-phases.ts";
+import { lenetNeurons, lenetPixels } from "./vision/lenet-300-100.ts";
 
 /** All experiments, in the order of the report. */
 export const experiments: readonly Experiment[] = [
@@ -15,6 +16,8 @@ export const experiments: readonly Experiment[] = [
   discreteIdentity,
   twoPhases,
   directNeverZero,
+  lenetNeurons,
+  lenetPixels,
 ];
 
 /**

@@ -2,7 +2,18 @@ import { axis, drawChart, frame } from "@dgate/cli/report";
 import type { LineChart } from "./line-chart.ts";
 
 /** Distinct for colour-blind readers on light and dark paper. */
-const colours = ["#8b949e", "#e3742f", "#2f81f7", "#12a594", "#a855f7", "#b38600", "#d1495b"] as const;
+const colours = [
+  "#8b949e",
+  "#e3742f",
+  "#2f81f7",
+  "#12a594",
+  "#a855f7",
+  "#b38600",
+  "#d1495b",
+  "#5b8c00",
+  "#c45ab3",
+  "#0091a8",
+] as const;
 
 /** A plot as SVG in HTML, for wide and narrow screens or for one of them. */
 export function drawLineChart(
@@ -14,16 +25,28 @@ export function drawLineChart(
     caption,
     option: {
       ...frame,
-      xAxis: axis(x.name, { type: x.log ? "log" : "value", nameGap: 26, min: "dataMin", max: "dataMax" }),
-      yAxis: axis(y.name, { type: y.log ? "log" : "value", nameGap: 44, ...(y.log && decades(series)) }),
-      series: series.map(({ name, colour, dashed = false, points }) => ({
+      xAxis: axis(x.name, {
+        type: x.log ? "log" : "value",
+        nameGap: 26,
+        min: x.min ?? "dataMin",
+        max: x.max ?? "dataMax",
+      }),
+      yAxis: axis(y.name, {
+        type: y.log ? "log" : "value",
+        nameGap: 44,
+        ...(y.log ? decades(series) : { scale: true }),
+        ...(y.min !== undefined && { min: y.min }),
+        ...(y.max !== undefined && { max: y.max }),
+      }),
+      series: series.map(({ name, colour, dashed = false, thin = false, dots = false, points }) => ({
         type: "line" as const,
         name,
-        symbol: "none",
+        symbol: dots ? "circle" : "none",
+        symbolSize: 5,
         // What a logarithmic axis cannot show is left out.
         data: points.filter(([a, b]) => (!x.log || a > 0) && (!y.log || b > 0)).map((point) => [...point]),
         lineStyle: {
-          width: 1.5,
+          width: dots === "only" ? 0 : thin ? 0.7 : 1.5,
           color: colours[colour]!,
           type: dashed ? ("dashed" as const) : ("solid" as const),
         },

@@ -1,6 +1,8 @@
 interface ChartAxis {
   readonly name: string;
   readonly log?: boolean;
+  readonly min?: number;
+  readonly max?: number;
 }
 
 /** A plot of lines as data: drawing it takes a library that runs need not load. */
@@ -15,6 +17,9 @@ export interface LineChart {
     /** Position in the list of colours. */
     readonly colour: number;
     readonly dashed?: boolean;
+    readonly thin?: boolean;
+    /** Marks at the points, beside the line or alone. */
+    readonly dots?: boolean | "only";
     readonly points: readonly (readonly [x: number, y: number])[];
   }[];
 }

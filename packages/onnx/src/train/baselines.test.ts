@@ -158,6 +158,21 @@ describe("is refused:", () => {
     await expect(openTrainer(model, { ...common, ...options })).rejects.toThrow(message);
   });
 
+  test.each<[string, Partial<TrainerOptions>, string]>([
+    [
+      "an unknown constant",
+      { freeze: ["fc9/kernel"], train: "all" },
+      'freeze is "fc9/kernel", expected the name of a constant',
+    ],
+    [
+      "what is not trained anyway",
+      { freeze: ["fc1/bias"] },
+      'freeze is given with train "groups", expected left out',
+    ],
+  ])("to freeze %s", async (_, options, message) => {
+    await expect(openTrainer(mlp(), { ...common, ...options })).rejects.toThrow(message);
+  });
+
   test("pruning where nothing is gated", async () => {
     const trainer = await openTrainer(mlp(), { ...common, gate: "none" });
     expect(await trainer.norms()).toEqual([]);
@@ -178,4 +193,18 @@ test("a pruned model is trained on plainly", async () => {
   await tuner.dispose();
   const mean = (part: Float64Array): number => part.reduce((a, b) => a + b, 0) / part.length;
   expect(mean(losses.slice(-20))).toBeLessThan(mean(losses.slice(0, 20)));
+});
+
+test("frozen constants stay as they are, to the byte", async () => {
+  const before = mlp();
+  const tuned = await after(3, { gate: "none", freeze: ["fc1/kernel", "fc1/bias"] }, before);
+  const changed = before.initializers.filter(
+    ({ name, data }) => Buffer.compare(data!.bytes, tuned.value(name)!.data!.bytes) !== 0,
+  );
+  expect(changed.map(({ name }) => name).sort()).toEqual([
+    "fc2/bias",
+    "fc2/kernel",
+    "out/bias",
+    "out/kernel",
+  ]);
 });

@@ -13,6 +13,7 @@ const trainerOptions = {
   penalty: true,
   lambda: true,
   train: true,
+  freeze: true,
   initial: true,
   groupWeights: true,
   optimizer: true,
@@ -54,6 +55,7 @@ export function checkTrainerOptions(model: unknown, options: TrainerOptions): vo
     refuse("optimizer", typeof optimizer, "one, such as adam()");
   checkNamesOfSites(options);
   checkGroupWeights(options.groupWeights);
+  checkFrozen(model as Graph, options); // it is one, see above
   for (const name of ["train", "updates", "penalty"] as const) {
     const value = options[name];
     const known: readonly string[] = choices[name];
@@ -80,6 +82,19 @@ function checkPenalty({ penalty = "smooth", gate, train, updates, lambda, depth 
   if (updates === "graph") refuse("updates", updates, 'host, where penalty "proximal" is applied');
   if (![2, 3, 4].includes(depth))
     refuse("depth", depth, '2, 3 or 4, for which penalty "proximal" has a closed form');
+}
+
+function checkFrozen(model: Graph, { freeze, train, gate }: TrainerOptions): void {
+  if (freeze === undefined) return;
+  if (!Array.isArray(freeze)) refuse("freeze", typeof freeze, "names of constants of the model");
+  if (freeze.length > 0 && (train ?? (gate === "none" ? "all" : "groups")) !== "all")
+    refuse(
+      "freeze",
+      `given with train "${train ?? "groups"}"`,
+      'left out, for only train "all" trains what is in no group',
+    );
+  const unknown = freeze.find((name) => !model.value(name)?.data);
+  if (unknown !== undefined) refuse("freeze", `"${unknown}"`, "the name of a constant of the model");
 }
 
 function checkGroupWeights(weights: TrainerOptions["groupWeights"]): void {

@@ -55,6 +55,8 @@ export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"
   readonly lambda?: Schedule | TargetSparsity;
   /** `gates`: all weights are frozen. `groups` (default): gates and the weights that are in groups. `all` (default where nothing is gated): every weight. */
   readonly train?: Trained;
+  /** Constants of the model, by name, that are not trained although `train` is `all`: layers that are to stay as they are. */
+  readonly freeze?: readonly string[];
   /** How gates start (default `balanced`; where the weights are frozen `ones`): see `insertGates`. */
   readonly initial?: GateOptions["initial"];
   /** Weights s_j of the penalty. */

@@ -53,12 +53,13 @@ export async function openTrainer(model: Graph, options: TrainerOptions): Promis
     clipNorm,
     groupWeights = "none",
     train = options.gate === "none" ? "all" : "groups",
+    freeze = [],
     penalty = "smooth",
     depth = 2,
     updates = penalty === "proximal" ? "host" : "graph",
     loss,
   } = options;
-  const how = { loss, train, groupWeights, penalty, depth, updates, optimizer, clipNorm };
+  const how = { loss, train, freeze, groupWeights, penalty, depth, updates, optimizer, clipNorm };
   const training = trainingGraph(gated, how);
   const onDevice =
     updates === "graph" && engine.provider === "webgpu"

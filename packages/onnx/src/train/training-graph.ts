@@ -21,6 +21,8 @@ import { trainingNames } from "./training-names.ts";
 export interface TrainingGraphOptions {
   readonly loss: Loss;
   readonly train: Trained;
+  /** Constants that are not trained, by name. */
+  readonly freeze?: readonly string[];
   readonly groupWeights: GroupWeights;
   readonly penalty: PenaltyKind;
   /** D. */
@@ -91,7 +93,7 @@ export function trainingGraph(gated: Graph, options: TrainingGraphOptions): Trai
 function chooseParameters(
   graph: Graph,
   { gated, resolved }: { readonly gated: Graph; readonly resolved: readonly ResolvedGates[] },
-  { train, penalty }: Pick<TrainingGraphOptions, "train" | "penalty">,
+  { train, penalty, freeze = [] }: Pick<TrainingGraphOptions, "train" | "penalty" | "freeze">,
   gates: readonly string[],
   weights: readonly string[],
 ): Map<string, Parameter["kind"]> {
@@ -99,7 +101,7 @@ function chooseParameters(
   if (train === "all") {
     const fixed = gateConstants(gated, resolved);
     for (const { name, data } of learnedConstants(graph)) {
-      if (fixed.has(name)) continue;
+      if (fixed.has(name) || freeze.includes(name)) continue;
       // What the training form made of several constants has no place to go back to.
       if (gated.value(name)?.data?.shape.join() === data!.shape.join()) kinds.set(name, "other");
     }

@@ -1,0 +1,162 @@
+import { randomGenerator } from "@dgate/core";
+import {
+  findSites,
+  foldGates,
+  type Graph,
+  graphOps,
+  insertGates,
+  planDeadGroups,
+  prune,
+  readNumbers,
+  tensorOf,
+  type Value,
+} from "@dgate/onnx";
+import { type Batch, type Loss, openTrainer } from "@dgate/onnx/train";
+import type { Outcome } from "../training/point.ts";
+import type { Method } from "./method.ts";
+import type { MethodContext } from "./training-run.ts";
+
+/** Temperature and the interval that the gates are stretched to: β, γ and ζ of Louizos et al. 2018. */
+const [temperature, low, high] = [2 / 3, -0.1, 1.1];
+/** Probability that a gate is closed, at first. */
+const dropRate = 0.2;
+/** The output that counts them. */
+const openness = "openness";
+
+/**
+ * L0 regularisation by hard-concrete gates (Louizos, Welling and Kingma 2018): a gate of each group is drawn anew for every batch, and λ times the
+ * expected number of open ones is added to the loss. Afterwards each gate takes the value of its location; what is at zero goes.
+ */
+export const hardConcrete: Method = {
+  name: "L0, hard concrete",
+  strength: "lambda",
+  colour: 9,
+  async run(context, strengths) {
+    const outcomes: Outcome[] = [];
+    for (const lambda of strengths) outcomes.push(await trainHardConcrete(context, lambda));
+    return outcomes;
+  },
+};
+
+async function trainHardConcrete({ task, seed, backend }: MethodContext, lambda: number): Promise<Outcome> {
+  const dense = await task.build(seed);
+  const gated = insertGates(dense, findSites(dense), { depth: 2, sites: task.gate });
+  const { graph, gates } = withHardConcrete(gated);
+  const own = new Set(gated.initializers.map(({ name }) => name));
+  for (const { name } of dense.initializers) own.delete(name);
+  const trainer = await openTrainer(graph, {
+    loss: withOpenness(task.loss, dense.outputs[0]!.name, lambda),
+    gate: "none",
+    // What spreads a gate over its group is no weight.
+    freeze: [...own].filter((name) => graph.value(name)?.data),
+    optimizer: task.optimizer(),
+    learningRate: task.learningRate,
+    ...(task.clipNorm !== undefined && { clipNorm: task.clipNorm }),
+    provider: backend,
+    threads: 1,
+  });
+  await trainer.fit(withNoise(task.batches(seed)(0), gates, seed), { steps: task.steps });
+  const { graph: trained } = await trainer.fold();
+  await trainer.dispose();
+  for (const { name } of dense.initializers) {
+    const [to, from] = [gated.value(name)?.data && gated.value(name)!, trained.value(name)?.data];
+    if (to && from) gated.setData(to, from);
+  }
+  const learned = Object.fromEntries(
+    gates.map(({ gate, location }) => [
+      gate,
+      Array.from(readNumbers(trained.value(location)!.data!), atLocation),
+    ]),
+  );
+  const { graph: folded, groups } = foldGates(gated, { gates: learned });
+  const { plan, decisions } = planDeadGroups(findSites(folded), { groups, relative: 0 });
+  return {
+    strength: lambda,
+    graph: prune(folded, plan).graph,
+    gatedScore: await task.score(folded),
+    near: decisions.reduce((sum, { near }) => sum + near, 0),
+    kept: Object.fromEntries(
+      decisions.flatMap(({ sites, kept }) => sites.map((site) => [site, kept] as const)),
+    ),
+  };
+}
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+/** The gate without noise. */
+const atLocation = (x: number): number => Math.min(1, Math.max(0, sigmoid(x) * (high - low) + low));
+
+/** A gate of the dense layout, and what stands in its place. */
+interface HardGate {
+  readonly gate: string;
+  readonly location: string;
+  readonly noise: string;
+  readonly groups: number;
+}
+
+/** Puts `z = clip(σ((noise + location)/β)·(ζ − γ) + γ, 0, 1)` in the place of the gates of a gated model. */
+function withHardConcrete(gated: Graph): { readonly graph: Graph; readonly gates: readonly HardGate[] } {
+  const graph = gated.clone();
+  const metadata = new Map(graph.info.metadata);
+  metadata.delete("dgate.gates"); // from here on it is a model like any other
+  graph.info = { ...graph.info, metadata };
+  const ops = graphOps(graph, { scope: "hard_concrete" });
+  /** A node of which the output is as its first input. */
+  const node = (op: string, ...inputs: [Value, ...Value[]]): Value => {
+    const value = graph.addNode({ op, inputs }).outputs[0]!;
+    value.type = inputs[0].type;
+    return value;
+  };
+  const open: Value[] = [];
+  const gates = graph.inputs
+    .filter(({ name, data }) => data && name.endsWith(".gate.1"))
+    .map((gate): HardGate => {
+      const groups = gate.data!.shape[0]!;
+      const start = new Float32Array(groups).fill(Math.log((1 - dropRate) / dropRate));
+      const location = graph.addInitializer(`${gate.name}.location`, tensorOf("float32", [groups], start));
+      const noise = graph.addInput(`${gate.name}.noise`, { dtype: "float32", shape: [groups] });
+      const drawn = node("Sigmoid", ops.mul(ops.add(location, noise), ops.scalar(1 / temperature)));
+      const stretched = ops.add(ops.mul(drawn, ops.scalar(high - low)), ops.scalar(low));
+      graph.replaceUses(gate, node("Clip", stretched, ops.scalar(0), ops.scalar(1)));
+      graph.removeInitializer(gate);
+      const border = ops.scalar(temperature * Math.log(-low / high));
+      open.push(ops.sum(node("Sigmoid", ops.sub(location, border))));
+      return { gate: gate.name, location: location.name, noise: noise.name, groups };
+    });
+  const total = open.reduce((a, b) => ops.add(a, b));
+  graph.rename(total, openness);
+  graph.addOutput(total);
+  return { graph, gates };
+}
+
+/** A loss of the model's own output, plus λ times the expected number of open gates. */
+function withOpenness(loss: Loss, output: string, lambda: number): Loss {
+  return {
+    ...loss,
+    emit(context) {
+      const { ops } = context;
+      const own = loss.emit({ ...context, output: (name) => context.output(name ?? output) });
+      const open = context.output(openness);
+      return {
+        ...own,
+        loss: ops.add(own.loss, ops.scale(ops.reshape(open, []), lambda)),
+        seeds: new Map(own.seeds).set(open, ops.expandLike(ops.scalar(lambda, open), open)),
+      };
+    },
+  };
+}
+
+/** Batches with logistic noise for each gate: log u − log(1 − u). */
+function* withNoise(batches: Iterable<Batch>, gates: readonly HardGate[], seed: number): Generator<Batch> {
+  const random = randomGenerator(seed + 7919);
+  for (const batch of batches) {
+    const noises = gates.map(({ noise, groups }) => {
+      const data = Float32Array.from({ length: groups }, () => {
+        const u = 1e-6 + (1 - 2e-6) * random.next();
+        return Math.log(u) - Math.log(1 - u);
+      });
+      return [noise, { data, shape: [groups] }] as const;
+    });
+    yield { ...batch, ...Object.fromEntries(noises) };
+  }
+}

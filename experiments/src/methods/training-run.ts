@@ -1,0 +1,49 @@
+import type { Graph } from "@dgate/onnx";
+import { openTrainer, type Schedule, type Trainer, type TrainerOptions } from "@dgate/onnx/train";
+import type { Backend, Task } from "../training/task.ts";
+
+/** What a method works with. */
+export interface MethodContext {
+  readonly task: Task;
+  readonly seed: number;
+  readonly backend: Backend;
+}
+
+/** A phase of training: from one step of the task's to another, with the task's schedule over it. */
+export interface Phase {
+  readonly from: number;
+  readonly to: number;
+  /** In place of the task's. */
+  readonly learningRate?: Schedule;
+}
+
+/** Trains a model for a phase and hands over the trainer; every method has the task's optimiser, schedule and batches. */
+export async function trainPhase<T>(
+  { task, seed, backend }: MethodContext,
+  model: Graph,
+  { from, to, learningRate = task.learningRate }: Phase,
+  options: Partial<TrainerOptions>,
+  finish: (trainer: Trainer) => Promise<T>,
+): Promise<T> {
+  const trainer = await openTrainer(model, {
+    loss: task.loss,
+    train: "all",
+    optimizer: task.optimizer(),
+    learningRate,
+    ...(task.clipNorm !== undefined && { clipNorm: task.clipNorm }),
+    provider: backend,
+    threads: 1,
+    ...options,
+  });
+  try {
+    await trainer.fit(task.batches(seed)(from), { steps: to - from });
+    return await finish(trainer);
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+/** Trains all weights without a penalty. */
+export async function trainPlainly(context: MethodContext, model: Graph, phase: Phase): Promise<Graph> {
+  return trainPhase(context, model, phase, { gate: "none" }, async (trainer) => (await trainer.fold()).graph);
+}

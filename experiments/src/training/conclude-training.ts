@@ -1,0 +1,246 @@
+import type { Conclusion, ResultTable, Run, Verdict } from "../experiment.ts";
+import { mean, plusMinus } from "../report/figures.ts";
+import type { LineChart } from "../report/line-chart.ts";
+import type { Point } from "./point.ts";
+import { meanPoints, paretoFront, scoreAt, type SizeOf } from "./summary.ts";
+import type {
+  MethodSweep,
+  ScoreKind,
+  TrainingExperiment,
+  TrainingResult,
+  TrainingSetup,
+} from "./training-experiment.ts";
+
+interface ConcludeOptions extends Pick<TrainingExperiment, "score" | "verdicts" | "more"> {
+  readonly sweeps: readonly MethodSweep[];
+  readonly sizes: readonly number[];
+}
+
+/** The points of all runs by method and seed, and questions to them. */
+export class TrainedRuns {
+  readonly quick: boolean;
+  readonly groups: number;
+  readonly seeds: readonly number[];
+  readonly sizes: readonly number[];
+  readonly score: ScoreKind;
+  readonly #runs: readonly Run<TrainingSetup, TrainingResult>[];
+
+  constructor(
+    runs: readonly Run<TrainingSetup, TrainingResult>[],
+    { score, sizes }: Pick<ConcludeOptions, "score" | "sizes">,
+  ) {
+    this.#runs = runs;
+    this.score = score;
+    this.sizes = sizes;
+    this.quick = runs[0]!.setup.quick;
+    this.groups = runs[0]!.result.groups;
+    this.seeds = [...new Set(runs.map(({ setup }) => setup.seed))];
+  }
+
+  /** Points of a method, of one seed or of all. */
+  points(method: string, seed?: number): readonly Point[] {
+    return this.#runs
+      .filter(({ setup }) => setup.method === method && (seed === undefined || setup.seed === seed))
+      .flatMap(({ result }) => result.points);
+  }
+
+  /** Scores at a fraction of the groups, seed by seed; empty unless every seed has one. */
+  scoresAt(method: string, fraction: number): readonly number[] {
+    const found = this.seeds.map((seed) =>
+      scoreAt(this.points(method, seed), byGroups, fraction * this.groups, this.score.sign),
+    );
+    return found.every((each) => each !== undefined) ? found : [];
+  }
+
+  /** How far the first methods' best is ahead of the second ones' best, in the unit of the score, at each size that both reach. */
+  leads(ours: readonly string[], theirs: readonly string[]): readonly number[] {
+    const { sign, scale } = this.score;
+    const bestOf = (methods: readonly string[], size: number): number | undefined => {
+      const means = methods.map((method) => this.scoresAt(method, size)).filter((each) => each.length > 0);
+      return means.length === 0 ? undefined : Math.max(...means.map((scores) => sign * mean(scores)));
+    };
+    return this.sizes.flatMap((size) => {
+      const [a, b] = [bestOf(ours, size), bestOf(theirs, size)];
+      return a === undefined || b === undefined ? [] : [scale * (a - b)];
+    });
+  }
+
+  /** Whether the first methods are ahead in the mean over sizes, as a verdict. */
+  ahead(claim: string, ours: readonly string[], theirs: readonly string[], least = 0): Verdict {
+    const leads = this.leads(ours, theirs);
+    const { digits, unit } = this.score;
+    if (leads.length === 0) return { claim, holds: false, figure: "they meet at no size" };
+    const ahead = leads.filter((lead) => lead > 0).length;
+    return {
+      claim,
+      holds: mean(leads) > least,
+      figure: `${signed(mean(leads), digits)} ${unit} in the mean, from ${signed(Math.min(...leads), digits)} to ${signed(Math.max(...leads), digits)}; ahead at ${ahead} of ${leads.length} sizes`,
+    };
+  }
+
+  /** That cutting off what a penalty has killed costs no more than so much. */
+  removalCostsNothing(methods: readonly string[], most: number): Verdict {
+    const { sign, scale, digits, unit } = this.score;
+    const costs = methods.flatMap((method) =>
+      this.points(method).flatMap(({ score, gatedScore }) =>
+        gatedScore === undefined ? [] : [sign * scale * (gatedScore - score)],
+      ),
+    );
+    return {
+      claim: "removing what the gates have turned off costs next to nothing",
+      holds: Math.max(...costs) <= most,
+      figure: `at most ${Math.max(...costs).toFixed(digits)} ${unit}, ${mean(costs).toFixed(digits)} in the mean of ${costs.length} runs`,
+    };
+  }
+
+  /** That λ chooses how much stays. */
+  fewerWithLambda(methods: readonly string[]): Verdict {
+    const rows = methods.map((method) =>
+      meanPoints(this.points(method))
+        .toSorted((a, b) => a.strength - b.strength)
+        .map(({ groups }) => groups),
+    );
+    const monotone = rows.every((groups) => groups.every((count, i) => i === 0 || count <= groups[i - 1]!));
+    const ends = rows.map((groups) => `${groups[0]!.toFixed(0)} to ${groups.at(-1)!.toFixed(0)}`);
+    return {
+      claim: "a larger λ leaves fewer groups",
+      holds: monotone && rows.every((groups) => groups.at(-1)! < groups[0]!),
+      figure: methods.map((method, i) => `${method}: ${ends[i]} of ${this.groups}`).join("; "),
+    };
+  }
+}
+
+const signed = (value: number, digits: number): string =>
+  `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+
+const byGroups: SizeOf = ({ groups }) => groups;
+
+/** Tables and plots that all experiments with training have. */
+export function concludeTraining(
+  runs: readonly Run<TrainingSetup, TrainingResult>[],
+  options: ConcludeOptions,
+): Conclusion {
+  const trained = new TrainedRuns(runs, options);
+  const extra = options.more?.(trained) ?? {};
+  return {
+    verdicts: options.verdicts(trained),
+    tables: [tableAtSizes(trained, options), ...(extra.tables ?? [])],
+    charts: [
+      scoreChart(trained, options, "groups that stay", byGroups),
+      scoreChart(trained, options, "parameters", ({ parameters }) => parameters),
+      scoreChart(trained, options, "multiply–adds", ({ macs }) => macs),
+      scoreChart(trained, options, "latency of the dense model / own latency", ({ speedup }) => speedup),
+      frontChart(trained, options),
+      ...(extra.charts ?? []),
+    ],
+  };
+}
+
+function tableAtSizes(trained: TrainedRuns, { sweeps, score, sizes }: ConcludeOptions): ResultTable {
+  const { scale, digits, sign, unit, name } = score;
+  const cells = sweeps.map(({ method }) =>
+    sizes.map((size) => trained.scoresAt(method.name, size).map((each) => scale * each)),
+  );
+  const best = sizes.map((_, i) =>
+    Math.max(...cells.slice(1).map((row) => (row[i]!.length > 0 ? sign * mean(row[i]!) : -Infinity))),
+  );
+  return {
+    title: `${name[0]!.toUpperCase()}${name.slice(1)} in ${unit} at a number of groups (${trained.groups} in all), between the points of each run; means ± standard deviations of ${trained.seeds.length} seeds`,
+    header: ["", ...sizes.map((size) => String(Math.round(size * trained.groups)))],
+    rows: sweeps.map(({ method }, m) => [
+      method.name,
+      ...cells[m]!.map((own, i) => {
+        if (own.length === 0) return "–";
+        const text = plusMinus(own, digits);
+        return m > 0 && sign * mean(own) === best[i] ? `**${text}**` : text;
+      }),
+    ]),
+  };
+}
+
+function scoreChart(
+  trained: TrainedRuns,
+  { sweeps, score }: ConcludeOptions,
+  xName: string,
+  xOf: SizeOf,
+): LineChart {
+  const { scale, name, unit } = score;
+  const series = sweeps.flatMap(({ method }) => {
+    const means = meanPoints(trained.points(method.name)).toSorted((a, b) => xOf(a) - xOf(b));
+    const look = { name: method.name, colour: method.colour, dashed: method.dashed ?? false };
+    return [
+      { ...look, dots: true, points: means.map((point) => [xOf(point), scale * point.score] as const) },
+      // From the worst seed to the best.
+      ...means.map((point) => ({
+        ...look,
+        dashed: false,
+        thin: true,
+        points: [
+          [xOf(point), scale * point.low],
+          [xOf(point), scale * point.high],
+        ] as const,
+      })),
+    ];
+  });
+  return {
+    title: `${name}, ${xName}`,
+    caption: `Means over ${trained.seeds.length} seeds with the worst and the best of them, one point for each λ or fraction${cutNote(trained, sweeps)}.`,
+    x: { name: xName, log: true },
+    y: { name: unit, ...rangeOf(trained, sweeps) },
+    series,
+  };
+}
+
+/** Bad points would flatten all others: the axis ends a little past what D-Gating comes to. */
+function rangeOf(trained: TrainedRuns, sweeps: readonly MethodSweep[]): { min?: number; max?: number } {
+  const { sign, scale } = trained.score;
+  const scores = (wanted: (name: string) => boolean): number[] =>
+    sweeps
+      .filter(({ method }) => wanted(method.name))
+      .flatMap(({ method }) => trained.points(method.name).map(({ score }) => scale * score));
+  const all = scores(() => true);
+  const ours = scores((name) => name.startsWith("D-Gating"));
+  if (ours.length === 0) return {};
+  if (sign > 0) {
+    const top = Math.max(...all);
+    return { min: Math.max(Math.min(...all), Math.min(...ours) - 0.3 * (top - Math.min(...ours))) };
+  }
+  const bottom = Math.min(...all);
+  return { max: Math.min(Math.max(...all), Math.max(...ours) + 0.3 * (Math.max(...ours) - bottom)) };
+}
+
+function cutNote(trained: TrainedRuns, sweeps: readonly MethodSweep[]): string {
+  const { min = -Infinity, max = Infinity } = rangeOf(trained, sweeps);
+  const outside = sweeps.flatMap(({ method }) =>
+    meanPoints(trained.points(method.name)).filter(({ score }) => {
+      const y = score * trained.score.scale;
+      return y < min || y > max;
+    }),
+  );
+  return outside.length > 0 ? `; ${outside.length} points are worse than the plot shows` : "";
+}
+
+function frontChart(trained: TrainedRuns, { sweeps, score }: ConcludeOptions): LineChart {
+  const { scale, sign, name, unit } = score;
+  const macs: SizeOf = (point) => point.macs;
+  const points = sweeps.flatMap(({ method }) =>
+    meanPoints(trained.points(method.name)).map((point) => ({ ...point, method })),
+  );
+  const front = paretoFront(points, macs, sign);
+  const at = (point: Point): readonly [number, number] => [macs(point), scale * point.score];
+  return {
+    title: `${name}, Pareto front`,
+    caption: `What no other mean beats in both multiply–adds and ${name}, from few to many: ${front.map(({ method }) => method.name).join("; ")}.`,
+    x: { name: "multiply–adds", log: true },
+    y: { name: unit, ...rangeOf(trained, sweeps) },
+    series: [
+      { name: "front", colour: 0, dashed: true, points: front.map(at) },
+      ...sweeps.map(({ method }) => ({
+        name: method.name,
+        colour: method.colour,
+        dots: "only" as const,
+        points: points.filter((point) => point.method === method).map(at),
+      })),
+    ],
+  };
+}
