@@ -114,6 +114,7 @@ const signed = (value: number, digits: number): string =>
   `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 
 const byGroups: SizeOf = ({ groups }) => groups;
+const byMacs: SizeOf = ({ macs }) => macs;
 
 /** Tables and plots that all experiments with training have. */
 export function concludeTraining(
@@ -128,7 +129,7 @@ export function concludeTraining(
     charts: [
       scoreChart(trained, options, "groups that stay", byGroups),
       scoreChart(trained, options, "parameters", ({ parameters }) => parameters),
-      scoreChart(trained, options, "multiply–adds", ({ macs }) => macs),
+      scoreChart(trained, options, "multiply–adds", byMacs),
       scoreChart(trained, options, "latency of the dense model / own latency", ({ speedup }) => speedup),
       frontChart(trained, options),
       ...(extra.charts ?? []),
@@ -222,12 +223,11 @@ function cutNote(trained: TrainedRuns, sweeps: readonly MethodSweep[]): string {
 
 function frontChart(trained: TrainedRuns, { sweeps, score }: ConcludeOptions): LineChart {
   const { scale, sign, name, unit } = score;
-  const macs: SizeOf = (point) => point.macs;
   const points = sweeps.flatMap(({ method }) =>
     meanPoints(trained.points(method.name)).map((point) => ({ ...point, method })),
   );
-  const front = paretoFront(points, macs, sign);
-  const at = (point: Point): readonly [number, number] => [macs(point), scale * point.score];
+  const front = paretoFront(points, byMacs, sign);
+  const at = (point: Point): readonly [number, number] => [byMacs(point), scale * point.score];
   return {
     title: `${name}, Pareto front`,
     caption: `What no other mean beats in both multiply–adds and ${name}, from few to many: ${front.map(({ method }) => method.name).join("; ")}.`,

@@ -24,21 +24,26 @@ export const cifarFiles = ["cifar10/train_subset_8000.bin.gz", "cifar10/test_sub
 
 const unzipped = (file: string): Uint8Array => gunzipSync(readFileSync(join(requiredDataFolder(), file)));
 
+const readMnist = (images: string, labels: string): ImageSet =>
+  imagesFromIdx(parseIdx(unzipped(images), images), parseIdx(unzipped(labels), labels));
+
 /** MNIST, 60,000 and 10,000 images. */
 export function mnist(): ImageData {
-  const read = (images: string, labels: string): ImageSet =>
-    imagesFromIdx(parseIdx(unzipped(images), images), parseIdx(unzipped(labels), labels));
-  return { train: read(mnistFiles[0], mnistFiles[1]), test: read(mnistFiles[2], mnistFiles[3]) };
+  return { train: readMnist(mnistFiles[0], mnistFiles[1]), test: readMnist(mnistFiles[2], mnistFiles[3]) };
 }
+
+/** Mean and standard deviation of all pixels of the training part. */
+const [mean, deviation] = [0.473, 0.253];
+
+const standardised = (set: ImageSet): ImageSet => ({
+  ...set,
+  images: set.images.map((x) => (x - mean) / deviation),
+});
 
 /** A class-balanced part of CIFAR-10, 8,000 and 3,000 images; pixels shifted and scaled to mean 0 and deviation 1 of all. */
 export function cifar10(): ImageData {
   const [train, test] = cifarFiles.map((file) => parseCifar10(unzipped(file), file));
-  const scaled = (set: ImageSet): ImageSet => ({
-    ...set,
-    images: set.images.map((x) => (x - 0.473) / 0.251),
-  });
-  return { train: scaled(train!), test: scaled(test!) };
+  return { train: standardised(train!), test: standardised(test!) };
 }
 
 /** Digits drawn by `@dgate/tfjs`: no file is needed. */

@@ -29,7 +29,7 @@ export function imageTask({
   ...rest
 }: ImageTaskOptions): Task {
   const { train, test } = data;
-  const small = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+  const first = Array.from({ length: latencyBatch }, (_, i) => i);
   return {
     ...rest,
     fanIn: true,
@@ -43,7 +43,7 @@ export function imageTask({
       const batches = shuffled(train, 16, flat)(seed)(0);
       return Array.from({ length: 64 }, () => batches.next().value!);
     },
-    example: { input: imageBatch(test, small(latencyBatch), flat).input },
+    example: { input: imageBatch(test, first, flat).input },
     dims: { batch: 1 },
   };
 }

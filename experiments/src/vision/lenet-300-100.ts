@@ -58,21 +58,21 @@ export const lenetNeurons = trainingExperiment({
   family: "vision",
   title: "LeNet-300-100 on MNIST, neurons",
   claim:
-    "Neurons of both hidden layers as groups. SGD with momentum 0.9, rate 0.1 held for 70 % of the steps, batch 128, 16 epochs for every method; what is fine-tuned has its steps " +
+    "Neurons of both hidden layers as groups. SGD with momentum 0.9, rate 0.1 held for 70 % of the steps, batch 128, 8 epochs for every method; what is fine-tuned has its steps " +
     "from these. Nothing but the strength differs between the points of a method.",
   version: 1,
   seeds: 3,
   data: (quick) => (quick ? [] : mnistFiles),
-  task: lenet("neurons", 16),
+  task: lenet("neurons", 8),
   score: accuracy,
   sizes: (quick) => (quick ? [0.6, 0.4] : [0.45, 0.3, 0.2, 0.12, 0.08]),
   sweeps: (quick) =>
     quick
       ? quickMethods({ lambdas: [8e-3, 1.6e-2], fractions: [0.6, 0.3, 0.15] })
       : allMethods({
-          lambdas: [1e-3, 2.5e-3, 6e-3, 1.6e-2],
-          hardConcrete: [3e-3, 6e-3, 1.2e-2, 2.4e-2],
-          fromScratch: [1e-3, 6e-3, 1.6e-2],
+          lambdas: [1.5e-3, 3e-3, 6e-3, 1.5e-2],
+          hardConcrete: [5e-3, 1e-2, 2e-2, 4e-2],
+          fromScratch: [1.5e-3, 6e-3, 1.5e-2],
           fractions: [0.5, 0.3, 0.16, 0.08],
         }),
   verdicts: verdictsOf,
@@ -83,11 +83,11 @@ export const lenetPixels = trainingExperiment({
   family: "vision",
   title: "LeNet-300-100 on MNIST, input pixels",
   claim:
-    "The 784 pixels as groups, each with its row of the first kernel; 8 epochs, all else as for the neurons.",
+    "The 784 pixels as groups, each with its row of the first kernel; 6 epochs, all else as for the neurons.",
   version: 1,
   seeds: 3,
   data: (quick) => (quick ? [] : mnistFiles),
-  task: lenet("inputs", 8),
+  task: lenet("inputs", 6),
   score: accuracy,
   sizes: (quick) => (quick ? [0.4, 0.25] : [0.5, 0.33, 0.2, 0.12, 0.06]),
   sweeps: (quick) =>

@@ -30,6 +30,8 @@ function columns(graph: Graph, name: string): Float64Array[] {
   );
 }
 
+const mean = (part: Float64Array): number => part.reduce((a, b) => a + b, 0) / part.length;
+
 const norm = (x: Float64Array): number => Math.hypot(...x);
 
 describe.each(["graph", "host"] as const)("plain training, updates in the %s,", (updates) => {
@@ -191,7 +193,6 @@ test("a pruned model is trained on plainly", async () => {
     steps: 200,
   });
   await tuner.dispose();
-  const mean = (part: Float64Array): number => part.reduce((a, b) => a + b, 0) / part.length;
   expect(mean(losses.slice(-20))).toBeLessThan(mean(losses.slice(0, 20)));
 });
 

@@ -55,7 +55,7 @@ export function checkTrainerOptions(model: unknown, options: TrainerOptions): vo
     refuse("optimizer", typeof optimizer, "one, such as adam()");
   checkNamesOfSites(options);
   checkGroupWeights(options.groupWeights);
-  checkFrozen(model as Graph, options); // it is one, see above
+  checkFrozen(model, options);
   for (const name of ["train", "updates", "penalty"] as const) {
     const value = options[name];
     const known: readonly string[] = choices[name];
