@@ -54,7 +54,7 @@ export interface Sweep {
 export interface Experiment<S extends Setup = Setup, R extends Result = Result> {
   readonly name: string;
   /** Experiments that `run FAMILY` runs together. */
-  readonly family: "theory" | "vision" | "tabular" | "language" | "cost";
+  readonly family: "theory" | "vision" | "tabular" | "language" | "settings" | "cost";
   readonly title: string;
   /** What is claimed, and where. */
   readonly claim: string;

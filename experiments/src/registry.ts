@@ -1,11 +1,13 @@
 import { DgateError } from "@dgate/core";
 import type { Experiment } from "./experiment.ts";
+import { gatingSettings } from "./settings/gating-settings.ts";
 import { directNeverZero } from "./theory/direct-subgradient.ts";
 import { discreteIdentity } from "./theory/discrete-identity.ts";
 import { groupLassoPath } from "./theory/group-lasso-path.ts";
 import { imbalanceDecay } from "./theory/imbalance-decay.ts";
 import { sparseObjectives } from "./theory/sparse-objectives.ts";
 import { twoPhases } from "./theory/two-phases.ts";
+import { cifarLenet5, cifarResnet, cifarVgg } from "./vision/cifar10.ts";
 import { lenetNeurons, lenetPixels } from "./vision/lenet-300-100.ts";
 
 /** All experiments, in the order of the report. */
@@ -18,6 +20,10 @@ export const experiments: readonly Experiment[] = [
   directNeverZero,
   lenetNeurons,
   lenetPixels,
+  cifarLenet5,
+  cifarVgg,
+  cifarResnet,
+  gatingSettings,
 ];
 
 /**

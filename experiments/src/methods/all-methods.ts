@@ -1,13 +1,22 @@
+import type { Verdict } from "../experiment.ts";
+import type { TrainedRuns } from "../training/conclude-training.ts";
 import type { MethodSweep } from "../training/training-experiment.ts";
 import { gradient, magnitude, magnitudeAlone, random } from "./cut-then-tune.ts";
 import { fromScratch } from "./from-scratch.ts";
 import { hardConcrete } from "./hard-concrete.ts";
+import type { Method } from "./method.ts";
 import { direct, gating, gatingThenTune, proximal } from "./penalised.ts";
 
 /** Strengths for each kind of method. */
-interface Strengths {
+export interface Strengths {
   /** λ of D-Gating and of what it is compared with. */
   readonly lambdas: readonly number[];
+  /** λ of all that has the penalty of D = 2, where that takes others. */
+  readonly groupLasso?: readonly number[];
+  /** λ of the sub-gradients of the sparse penalty (default: `lambdas`). */
+  readonly direct?: readonly number[];
+  /** λ of the proximal operators (default: `lambdas`). */
+  readonly proximal?: readonly number[];
   /** λ of the expected number of open gates (default: `lambdas`). */
   readonly hardConcrete?: readonly number[];
   /** λ at which models are trained from scratch in the widths that D = 3 ends at (default: `lambdas`). */
@@ -17,28 +26,40 @@ interface Strengths {
 }
 
 /** D-Gating, as it is. */
-export const gatings = [gating(2), gating(3), gating(4)] as const;
+const gatings = [gating(2), gating(3), gating(4)] as const;
 
 /** D-Gating, then training of what is left. */
-export const tunedGatings = [gatingThenTune(3)] as const;
+const tunedGatings = [gatingThenTune(3)] as const;
 
 /** Penalties without gates. */
-export const penalties = [direct(2), direct(3), proximal(2), proximal(3)] as const;
+const directs = [direct(2), direct(3)] as const;
+const proximals = [proximal(2), proximal(3)] as const;
+const penalties = [...directs, ...proximals] as const;
+
+/** What penalises by λ·‖w_j‖. */
+const groupLassos = new Set<Method>([gatings[0], directs[0], proximals[0]]);
 
 /** Train, cut, train on. */
-export const cuts = [magnitude, gradient, random] as const;
+const cuts = [magnitude, gradient, random] as const;
 
-export const names = (methods: readonly { readonly name: string }[]): readonly string[] =>
+const names = (methods: readonly { readonly name: string }[]): readonly string[] =>
   methods.map(({ name }) => name);
 
-/** Every method, with the same number of strengths each. */
+/** Every method that has strengths. */
 export function allMethods({ lambdas, fractions, ...own }: Strengths): readonly MethodSweep[] {
-  return [
-    ...[...gatings, ...tunedGatings, ...penalties].map((method) => ({ method, strengths: lambdas })),
+  const sweeps = [
+    ...[...gatings, ...tunedGatings].map((method) => ({ method, strengths: lambdas })),
+    ...directs.map((method) => ({ method, strengths: own.direct ?? lambdas })),
+    ...proximals.map((method) => ({ method, strengths: own.proximal ?? lambdas })),
     { method: hardConcrete, strengths: own.hardConcrete ?? lambdas },
     ...[...cuts, magnitudeAlone].map((method) => ({ method, strengths: fractions })),
     { method: fromScratch, strengths: own.fromScratch ?? lambdas },
   ];
+  return sweeps
+    .map((sweep) =>
+      own.groupLasso && groupLassos.has(sweep.method) ? { ...sweep, strengths: own.groupLasso } : sweep,
+    )
+    .filter(({ strengths }) => strengths.length > 0);
 }
 
 /** What a quick sweep can show in seconds: D-Gating against cuts of a model that has never heard of them. */
@@ -46,5 +67,36 @@ export function quickMethods({ lambdas, fractions }: Strengths): readonly Method
   return [
     { method: gating(3), strengths: lambdas },
     { method: magnitudeAlone, strengths: fractions },
+  ];
+}
+
+/** What sweeps of these methods are said to show, with those of the others that they have. */
+export function comparisons(
+  trained: TrainedRuns,
+  /** What removal may cost, in the unit of the score. */
+  removal: number = trained.quick ? 1 : 0.5,
+): readonly Verdict[] {
+  const ours = names(gatings);
+  const own = trained.quick ? ["D-Gating, D = 3"] : ours;
+  /** A comparison, where the sweep has both. */
+  const ahead = (
+    claim: string,
+    first: readonly string[],
+    second: readonly { readonly name: string }[],
+  ): readonly Verdict[] =>
+    names(second).some((name) => trained.points(name).length > 0)
+      ? [trained.ahead(claim, first, names(second))]
+      : [];
+  const tuned = names(tunedGatings);
+  return [
+    trained.fewerWithLambda(own),
+    trained.removalCostsNothing(own, removal),
+    ...ahead("D-Gating is ahead of cutting by magnitude at the end", own, [magnitudeAlone]),
+    ...ahead("D-Gating is ahead of the penalties without gates", ours, penalties),
+    ...ahead("with fine-tuning it is ahead of them", tuned, penalties),
+    ...ahead("D-Gating is ahead of cutting and fine-tuning", ours, cuts),
+    ...ahead("with fine-tuning it is ahead of that", tuned, cuts),
+    ...ahead("D-Gating is ahead of L0 by hard-concrete gates", ours, [hardConcrete]),
+    ...ahead("D-Gating is ahead of its own widths from scratch", ours, [fromScratch]),
   ];
 }

@@ -41,21 +41,25 @@ export const hardConcrete: Method = {
 async function trainHardConcrete({ task, seed, backend }: MethodContext, lambda: number): Promise<Outcome> {
   const dense = await task.build(seed);
   const gated = insertGates(dense, findSites(dense), { depth: 2, sites: task.gate });
-  const { graph, gates } = withHardConcrete(gated);
+  const { gateSpeed = 1 } = task;
+  const { graph, gates } = withHardConcrete(gated, gateSpeed);
   const own = new Set(gated.initializers.map(({ name }) => name));
   for (const { name } of dense.initializers) own.delete(name);
   const trainer = await openTrainer(graph, {
     loss: withOpenness(task.loss, dense.outputs[0]!.name, lambda),
     gate: "none",
     // What spreads a gate over its group is no weight.
-    freeze: [...own].filter((name) => graph.value(name)?.data),
+    freeze: [...own].filter((name) => graph.value(name)?.data).concat(task.freeze ?? []),
     optimizer: task.optimizer(),
     learningRate: task.learningRate,
     ...(task.clipNorm !== undefined && { clipNorm: task.clipNorm }),
+    ...(task.updates && { updates: task.updates }),
     provider: backend,
     threads: 1,
   });
-  await trainer.fit(withNoise(task.batches(seed)(0), gates, seed), { steps: task.steps });
+  await trainer.fit(withNoise(task.batches(seed)(0), gates, { seed, speed: gateSpeed }), {
+    steps: task.steps,
+  });
   const { graph: trained } = await trainer.fold();
   await trainer.dispose();
   for (const { name } of dense.initializers) {
@@ -65,7 +69,7 @@ async function trainHardConcrete({ task, seed, backend }: MethodContext, lambda:
   const learned = Object.fromEntries(
     gates.map(({ gate, location }) => [
       gate,
-      Array.from(readNumbers(trained.value(location)!.data!), atLocation),
+      Array.from(readNumbers(trained.value(location)!.data!), (x) => atLocation(gateSpeed * x)),
     ]),
   );
   const { graph: folded, groups } = foldGates(gated, { gates: learned });
@@ -94,8 +98,14 @@ interface HardGate {
   readonly groups: number;
 }
 
-/** Puts `z = clip(σ((noise + location)/β)·(ζ − γ) + γ, 0, 1)` in the place of the gates of a gated model. */
-function withHardConcrete(gated: Graph): { readonly graph: Graph; readonly gates: readonly HardGate[] } {
+/**
+ * Puts `z = clip(σ((noise + location)/β)·(ζ − γ) + γ, 0, 1)` in the place of the gates of a gated model. What is learned is the location divided by `speed`:
+ * Adam moves it so many times faster.
+ */
+function withHardConcrete(
+  gated: Graph,
+  speed: number,
+): { readonly graph: Graph; readonly gates: readonly HardGate[] } {
   const graph = gated.clone();
   const metadata = new Map(graph.info.metadata);
   metadata.delete("dgate.gates"); // from here on it is a model like any other
@@ -112,15 +122,15 @@ function withHardConcrete(gated: Graph): { readonly graph: Graph; readonly gates
     .filter(({ name, data }) => data && name.endsWith(".gate.1"))
     .map((gate): HardGate => {
       const groups = gate.data!.shape[0]!;
-      const start = new Float32Array(groups).fill(Math.log((1 - dropRate) / dropRate));
+      const start = new Float32Array(groups).fill(Math.log((1 - dropRate) / dropRate) / speed);
       const location = graph.addInitializer(`${gate.name}.location`, tensorOf("float32", [groups], start));
       const noise = graph.addInput(`${gate.name}.noise`, { dtype: "float32", shape: [groups] });
-      const drawn = node("Sigmoid", ops.mul(ops.add(location, noise), ops.scalar(1 / temperature)));
+      const drawn = node("Sigmoid", ops.mul(ops.add(location, noise), ops.scalar(speed / temperature)));
       const stretched = ops.add(ops.mul(drawn, ops.scalar(high - low)), ops.scalar(low));
       graph.replaceUses(gate, node("Clip", stretched, ops.scalar(0), ops.scalar(1)));
       graph.removeInitializer(gate);
-      const border = ops.scalar(temperature * Math.log(-low / high));
-      open.push(ops.sum(node("Sigmoid", ops.sub(location, border))));
+      const border = ops.scalar((temperature * Math.log(-low / high)) / speed);
+      open.push(ops.sum(node("Sigmoid", ops.mul(ops.sub(location, border), ops.scalar(speed)))));
       return { gate: gate.name, location: location.name, noise: noise.name, groups };
     });
   const total = open.reduce((a, b) => ops.add(a, b));
@@ -146,14 +156,18 @@ function withOpenness(loss: Loss, output: string, lambda: number): Loss {
   };
 }
 
-/** Batches with logistic noise for each gate: log u − log(1 − u). */
-function* withNoise(batches: Iterable<Batch>, gates: readonly HardGate[], seed: number): Generator<Batch> {
+/** Batches with logistic noise for each gate, in the unit of what is learned: log u − log(1 − u), divided by the speed. */
+function* withNoise(
+  batches: Iterable<Batch>,
+  gates: readonly HardGate[],
+  { seed, speed }: { readonly seed: number; readonly speed: number },
+): Generator<Batch> {
   const random = randomGenerator(seed + 7919);
   for (const batch of batches) {
     const noises = gates.map(({ noise, groups }) => {
       const data = Float32Array.from({ length: groups }, () => {
         const u = 1e-6 + (1 - 2e-6) * random.next();
-        return Math.log(u) - Math.log(1 - u);
+        return (Math.log(u) - Math.log(1 - u)) / speed;
       });
       return [noise, { data, shape: [groups] }] as const;
     });

@@ -1,53 +1,95 @@
-import type { TrainerOptions } from "@dgate/onnx/train";
+import type { Schedule, TrainerOptions } from "@dgate/onnx/train";
 import type { Outcome } from "../training/point.ts";
 import type { Method } from "./method.ts";
 import { type MethodContext, trainPhase, trainPlainly } from "./training-run.ts";
 
 /** How a penalty is used. */
 export interface PenaltySettings
-  extends Pick<TrainerOptions, "depth" | "penalty" | "initial" | "groupWeights" | "gateRate" | "optimizer"> {
+  extends Pick<
+    TrainerOptions,
+    "depth" | "penalty" | "initial" | "groupWeights" | "gateRate" | "optimizer" | "learningRate"
+  > {
   /** λ over the progress of the phase, of the given one. */
   readonly anneal?: (lambda: number) => (progress: number) => number;
   /** Part of the steps that the pruned model is trained for, without a penalty. */
   readonly tune?: number;
+  /** How often the gates are balanced on the way (default 0). The optimiser's memory is lost each time. */
+  readonly rebalance?: number;
 }
 
 /** Trains under a penalty on the groups, then removes the dead ones; nothing is trained after that unless `tune` says so. */
 export async function trainPenalised(
   context: MethodContext,
   lambda: number,
-  { anneal, tune = 0, ...options }: PenaltySettings,
+  { tune = 0, ...settings }: PenaltySettings,
 ): Promise<Outcome> {
-  const { task, seed } = context;
+  const { task } = context;
   const end = Math.round((1 - tune) * task.steps);
-  const found = await trainPhase(
-    context,
-    await task.build(seed),
-    { from: 0, to: end },
-    { gate: task.gate, lambda: anneal?.(lambda) ?? lambda, ...options },
-    async (trainer) => {
-      const { graph: folded } = await trainer.fold();
-      const { graph, decisions } = await trainer.prune();
-      return {
-        graph,
-        gatedScore: await task.score(folded),
-        near: decisions.reduce((sum, { near }) => sum + near, 0),
-        kept: Object.fromEntries(
-          decisions.flatMap(({ sites, kept }) => sites.map((site) => [site, kept] as const)),
-        ),
-      };
-    },
-  );
+  const found = await underPenalty(context, lambda, end, settings);
   const graph =
     tune === 0 ? found.graph : await trainPlainly(context, found.graph, { from: end, to: task.steps });
-  return { strength: lambda, ...found, graph };
+  return { ...found, graph };
 }
 
-const penalised = (name: string, colour: number, dashed: boolean, settings: PenaltySettings): Method => ({
+async function underPenalty(
+  context: MethodContext,
+  lambda: number,
+  end: number,
+  { anneal, rebalance = 0, ...options }: PenaltySettings,
+): Promise<Outcome> {
+  const { task, seed } = context;
+  const schedules = {
+    learningRate: options.learningRate ?? task.learningRate,
+    lambda: anneal?.(lambda) ?? lambda,
+    ...(options.gateRate !== undefined && { gateRate: options.gateRate }),
+  };
+  let graph = await task.build(seed);
+  for (let part = 0; ; part++) {
+    const [from, to] = [part, part + 1].map((border) => Math.round((border * end) / (rebalance + 1)));
+    const own = Object.entries(schedules).map(([name, schedule]) => [
+      name,
+      within(schedule, from! / end, to! / end),
+    ]);
+    const last = part === rebalance;
+    // Gates that are folded and put in again are balanced.
+    const outcome = await trainPhase(
+      context,
+      graph,
+      { from: from!, to: to! },
+      { gate: task.gate, ...options, ...Object.fromEntries(own) },
+      async (trainer): Promise<Outcome> => {
+        const { graph: folded } = await trainer.fold();
+        if (!last) return { strength: lambda, graph: folded, kept: {} };
+        const { graph: pruned, decisions } = await trainer.prune();
+        return {
+          strength: lambda,
+          graph: pruned,
+          gatedScore: await task.score(folded),
+          near: decisions.reduce((sum, { near }) => sum + near, 0),
+          kept: Object.fromEntries(
+            decisions.flatMap(({ sites, kept }) => sites.map((site) => [site, kept] as const)),
+          ),
+        };
+      },
+    );
+    if (last) return outcome;
+    ({ graph } = outcome);
+  }
+}
+
+/** The part of a schedule between two moments, as a schedule of its own. */
+const within = (schedule: Schedule, from: number, to: number): Schedule =>
+  typeof schedule === "number" ? schedule : (progress) => schedule(from + progress * (to - from));
+
+/** A method that trains under a penalty, by a name of its own. */
+export const penalised = (
+  name: string,
+  settings: PenaltySettings,
+  look: Pick<Method, "colour" | "dashed">,
+): Method => ({
   name,
   strength: "lambda",
-  colour,
-  dashed,
+  ...look,
   async run(context, strengths) {
     const outcomes: Outcome[] = [];
     for (const lambda of strengths) outcomes.push(await trainPenalised(context, lambda, settings));
@@ -56,19 +98,27 @@ const penalised = (name: string, colour: number, dashed: boolean, settings: Pena
 });
 
 /** D-Gating of a depth. */
-export const gating = (depth: 2 | 3 | 4, settings: Omit<PenaltySettings, "depth" | "penalty"> = {}): Method =>
-  penalised(`D-Gating, D = ${depth}`, depth - 1, false, { depth, ...settings });
+export const gating = (depth: 2 | 3 | 4): Method =>
+  penalised(`D-Gating, D = ${depth}`, { depth }, { colour: depth - 1 });
 
 /** D-Gating for three quarters of the steps, then training of what is left, without gates. */
 export const gatingThenTune = (depth: 2 | 3 | 4): Method =>
-  penalised(`D-Gating, D = ${depth}, then fine-tune`, depth - 1, true, { depth, tune: 0.25 });
+  penalised(
+    `D-Gating, D = ${depth}, then fine-tune`,
+    { depth, tune: 0.25 },
+    { colour: depth - 1, dashed: true },
+  );
 
 /** The sub-gradient of the sparse penalty itself. */
 export const direct = (depth: 2 | 3): Method =>
-  penalised(`direct ${normName[depth]}`, depth === 2 ? 5 : 6, false, { depth, penalty: "sparse" });
+  penalised(`direct ${normName[depth]}`, { depth, penalty: "sparse" }, { colour: depth + 3 });
 
 /** Its proximal operator after each step. */
 export const proximal = (depth: 2 | 3): Method =>
-  penalised(`proximal ${normName[depth]}`, depth === 2 ? 5 : 6, true, { depth, penalty: "proximal" });
+  penalised(
+    `proximal ${normName[depth]}`,
+    { depth, penalty: "proximal" },
+    { colour: depth + 3, dashed: true },
+  );
 
 const normName = { 2: "L2,1", 3: "L2,2/3" } as const;

@@ -25,12 +25,19 @@ export async function trainPhase<T>(
   options: Partial<TrainerOptions>,
   finish: (trainer: Trainer) => Promise<T>,
 ): Promise<T> {
+  const { gateSpeed = 1 } = task;
+  const rate = options.learningRate ?? learningRate;
   const trainer = await openTrainer(model, {
     loss: task.loss,
     train: "all",
     optimizer: task.optimizer(),
     learningRate,
+    ...(gateSpeed !== 1 && {
+      gateRate: (progress: number) => gateSpeed * (typeof rate === "number" ? rate : rate(progress)),
+    }),
     ...(task.clipNorm !== undefined && { clipNorm: task.clipNorm }),
+    ...(task.updates && { updates: task.updates }),
+    ...(task.freeze && { freeze: task.freeze }),
     provider: backend,
     threads: 1,
     ...options,

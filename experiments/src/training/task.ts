@@ -1,5 +1,5 @@
 import type { Feed, Graph, SiteKind } from "@dgate/onnx";
-import type { Batch, Loss, Optimizer, Schedule } from "@dgate/onnx/train";
+import type { Batch, Loss, Optimizer, Schedule, TrainerOptions } from "@dgate/onnx/train";
 
 /** A model and its data: what every method is given alike. */
 export interface Task {
@@ -20,7 +20,16 @@ export interface Task {
   readonly optimizer: () => Optimizer;
   /** Over the progress of a phase. */
   readonly learningRate: Schedule;
+  /**
+   * How many times the rate of the weights the gates have (default 1). Steps of Adam do not grow with the gradient: one gate that stands for
+   * hundreds of weights would come too late.
+   */
+  readonly gateSpeed?: number;
   readonly clipNorm?: number;
+  /** Weights, by name, that no method trains. */
+  readonly freeze?: readonly string[];
+  /** Where the optimiser is computed, if that matters for speed. */
+  readonly updates?: TrainerOptions["updates"];
   /** The score on data that no method has trained on. */
   readonly score: (graph: Graph) => Promise<number>;
   /** Batches for importances, small ones: their gradients must not cancel. */
@@ -34,6 +43,8 @@ export interface Task {
 /** How a task is asked for. */
 export interface TaskOptions {
   readonly quick: boolean;
+  /** Of the run: where data are split or drawn by it. */
+  readonly seed: number;
   readonly backend: Backend;
 }
 

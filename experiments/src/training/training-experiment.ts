@@ -79,7 +79,7 @@ export function trainingExperiment(definition: TrainingExperiment): Experiment {
         }),
       ),
     async measure({ seed, method, strengths, quick }, { backend }) {
-      const own = await task({ quick, backend });
+      const own = await task({ quick, seed, backend });
       const { run } = withDense(quick).find((each) => each.method.name === method)!.method;
       const outcomes = await run({ task: own, seed, backend }, strengths);
       return {

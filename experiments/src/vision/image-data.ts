@@ -5,6 +5,7 @@ import { randomGenerator } from "@dgate/core";
 import type { Feed } from "@dgate/onnx";
 import type { Batch } from "@dgate/onnx/train";
 import { digits, type ImageSet, imagesFromIdx, parseCifar10, parseIdx } from "@dgate/tfjs/data";
+import { epochBatches } from "../training/epoch-batches.ts";
 import { requiredDataFolder } from "../training/required-data.ts";
 
 /** Images to train on and others to score with. */
@@ -51,14 +52,32 @@ export function drawnDigits(train: number, test: number): ImageData {
   return { train: digits({ count: train, seed: 1 }), test: digits({ count: test, seed: 2 }) };
 }
 
-/** Rows of a set as a batch. */
+/** Digits of 14 × 14 pixels, the means of 2 × 2 of those that are drawn. */
+export function smallDigits(train: number, test: number): ImageData {
+  const whole = drawnDigits(train, test);
+  return { train: halved(whole.train), test: halved(whole.test) };
+}
+
+function halved(set: ImageSet): ImageSet {
+  const [height, width] = [set.height / 2, set.width / 2];
+  const images = new Float32Array(set.count * height * width);
+  images.forEach((_, i) => {
+    const [image, y, x] = [Math.floor(i / (height * width)), Math.floor(i / width) % height, i % width];
+    const at = image * set.height * set.width + 2 * y * set.width + 2 * x;
+    const four = [at, at + 1, at + set.width, at + set.width + 1];
+    images[i] = four.reduce((sum, place) => sum + set.images[place]!, 0) / 4;
+  });
+  return { ...set, images, height, width };
+}
+
+/** Rows of a set as a batch, written into an array if there is one. */
 export function imageBatch(
   { images, labels, height, width, channels }: ImageSet,
   rows: ArrayLike<number>,
   flat: boolean,
+  data = new Float32Array(rows.length * height * width * channels),
 ): Batch & { readonly input: Feed } {
   const size = height * width * channels;
-  const data = new Float32Array(rows.length * size);
   const classes = Array.from(rows, (row, i) => {
     data.set(images.subarray(row * size, (row + 1) * size), i * size);
     return labels[row]!;
@@ -67,17 +86,23 @@ export function imageBatch(
   return { input: { data, shape }, labels: { data: classes, shape: [rows.length] } };
 }
 
-/** Endless batches: every image once in each epoch, in an order that seed and epoch decide. */
+/**
+ * Endless batches, as `epochBatches`. They share one array: a fresh one for each would keep the garbage collector busy, and a batch is over when the next
+ * one is asked for.
+ */
 export function shuffled(set: ImageSet, size: number, flat: boolean) {
-  const perEpoch = Math.floor(set.count / size);
-  return (seed: number) =>
-    function* from(stepsDone: number): Generator<Batch, void, undefined> {
-      for (let epoch = Math.floor(stepsDone / perEpoch); ; epoch++) {
-        const order = Int32Array.from({ length: set.count }, (_, i) => i);
-        randomGenerator(seed * 100_003 + epoch).shuffle(order);
-        const first = epoch === Math.floor(stepsDone / perEpoch) ? stepsDone % perEpoch : 0;
-        for (let step = first; step < perEpoch; step++)
-          yield imageBatch(set, order.subarray(step * size, (step + 1) * size), flat);
-      }
-    };
+  const data = new Float32Array(size * set.height * set.width * set.channels);
+  return epochBatches(set.count, size, (rows) => imageBatch(set, rows, flat, data));
+}
+
+/** Batches of small size that stay, for importances. */
+export function fixedBatches(set: ImageSet, seed: number, flat: boolean): readonly Batch[] {
+  const random = randomGenerator(seed);
+  return Array.from({ length: 64 }, () =>
+    imageBatch(
+      set,
+      Array.from({ length: 16 }, () => random.integer(set.count)),
+      flat,
+    ),
+  );
 }

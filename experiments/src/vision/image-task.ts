@@ -2,7 +2,7 @@ import { type Graph, numbersOf, openRunner } from "@dgate/onnx";
 import { crossEntropy, sgd, warmupCosine } from "@dgate/onnx/train";
 import type { ImageSet } from "@dgate/tfjs/data";
 import type { Task } from "../training/task.ts";
-import { imageBatch, type ImageData, shuffled } from "./image-data.ts";
+import { fixedBatches, imageBatch, type ImageData, shuffled } from "./image-data.ts";
 
 /** What a network on images is trained with. */
 interface ImageTaskOptions extends Pick<Task, "build" | "gate"> {
@@ -39,10 +39,7 @@ export function imageTask({
     optimizer: () => sgd({ momentum: 0.9 }),
     learningRate: warmupCosine(rate, { warmup: 1 / 16, hold: 0.7 - 1 / 16 }),
     score: (graph) => accuracyOf(graph, test, flat),
-    calibration: (seed) => {
-      const batches = shuffled(train, 16, flat)(seed)(0);
-      return Array.from({ length: 64 }, () => batches.next().value!);
-    },
+    calibration: (seed) => fixedBatches(train, seed, flat),
     example: { input: imageBatch(test, first, flat).input },
     dims: { batch: 1 },
   };

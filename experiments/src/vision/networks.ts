@@ -3,7 +3,7 @@ import { toGraph } from "@dgate/tfjs";
 import * as tf from "@tensorflow/tfjs";
 
 /** Starts a network that takes rows or images. */
-type Network = (input: tf.SymbolicTensor, seed: () => number) => tf.SymbolicTensor;
+export type Network = (input: tf.SymbolicTensor, seed: () => number) => tf.SymbolicTensor;
 
 /** The graph of a network with weights drawn from a seed; its input is `input`, its logits the only output. */
 export async function graphOf(
@@ -12,8 +12,21 @@ export async function graphOf(
   network: Network,
   seed: number,
 ): Promise<Graph> {
-  tf.env().set("IS_TEST", true); // else tfjs recommends its native package, on stdout
+  tf.enableProdMode(); // else tfjs recommends its native package, on stdout
   await tf.setBackend("cpu"); // for the initial weights only
+  const model = modelOf(shape, classes, network, seed);
+  const { graph } = await toGraph(model);
+  model.dispose();
+  return graph;
+}
+
+/** The same as a LayersModel, on the backend that tfjs has. */
+export function modelOf(
+  shape: readonly number[],
+  classes: number,
+  network: Network,
+  seed: number,
+): tf.LayersModel {
   let count = 0;
   const nextSeed = (): number => seed * 1000 + ++count;
   const input = tf.input({ shape: [...shape], name: "input" });
@@ -21,10 +34,7 @@ export async function graphOf(
   const logits = tf.layers
     .dense({ name: "output", units: classes, kernelInitializer: fanInUniform(nextSeed()) })
     .apply(hidden) as tf.SymbolicTensor; // of a symbolic tensor
-  const model = tf.model({ inputs: input, outputs: logits });
-  const { graph } = await toGraph(model);
-  model.dispose();
-  return graph;
+  return tf.model({ inputs: input, outputs: logits });
 }
 
 /** Uniform in ±1/√(inputs of a unit), the usual start of LeNet-300-100 in the pruning literature. */
@@ -101,12 +111,12 @@ export const vgg =
 
 /**
  * Residual stages of two blocks of two convolutions (He et al. 2016), without normalisation: the second convolution of a block starts at a fraction of its
- * usual weights, as many blocks would else add up. The channels of a stage are coupled by its sums.
+ * usual weights, as many blocks would else add up; the first layer halves the image. The channels of a stage are coupled by its sums.
  */
 export const resnet =
   (widths: readonly number[]): Network =>
   (input, seed) => {
-    let x = convolution(input, "stem", widths[0]!, seed(), { activation: "relu" });
+    let x = convolution(input, "stem", widths[0]!, seed(), { activation: "relu", strides: 2 });
     widths.forEach((filters, stage) => {
       for (const block of [1, 2]) {
         const name = `stage${stage + 1}.block${block}`;

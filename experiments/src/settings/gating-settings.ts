@@ -1,0 +1,117 @@
+import { adam, warmupCosine } from "@dgate/onnx/train";
+import type { ResultTable, Verdict } from "../experiment.ts";
+import { direct, penalised, type PenaltySettings } from "../methods/penalised.ts";
+import type { Method } from "../methods/method.ts";
+import { mean } from "../report/figures.ts";
+import type { TrainedRuns } from "../training/conclude-training.ts";
+import { accuracy, trainingExperiment } from "../training/training-experiment.ts";
+import { lenetTask } from "../vision/lenet-300-100.ts";
+import { mnistFiles } from "../vision/image-data.ts";
+
+const usual = "D-Gating, D = 3, as it is";
+
+/** √p of LeNet-300-100's groups of 784 and 300 weights, in the mean: λ means the same with and without. */
+const meanRoot = (300 * Math.sqrt(784) + 100 * Math.sqrt(300)) / 400;
+
+const linear = (from: number, to: number) => (lambda: number) => (progress: number) =>
+  lambda * Math.min(1, Math.max(0, (progress - from) / (to - from)));
+
+const held = warmupCosine(0.1, { warmup: 1 / 16, hold: 0.7 - 1 / 16 });
+
+/** What can be set, one thing at a time. */
+const variants: readonly (readonly [name: string, settings: PenaltySettings])[] = [
+  [usual, {}],
+  ["gates start at one", { initial: "ones" }],
+  ["gates a third as fast", { gateRate: (progress) => held(progress) / 3 }],
+  ["gates twice as fast", { gateRate: (progress) => held(progress) * 2 }],
+  ["λ up over the first 30 %", { anneal: linear(0, 0.3) }],
+  ["λ down to 0 over the last 30 %", { anneal: linear(1, 0.7) }],
+  ["balanced eight times on the way", { rebalance: 8 }],
+  ["groups weighted by √p", { groupWeights: "sqrt-size", anneal: (lambda) => () => lambda / meanRoot }],
+  ["last quarter without gates", { tune: 0.25 }],
+  [
+    "Adam, rate 1e-3",
+    { optimizer: adam(), learningRate: warmupCosine(1e-3, { warmup: 1 / 16, hold: 0.7 - 1 / 16 }) },
+  ],
+  [
+    "Adam, gates ten times as fast",
+    {
+      optimizer: adam(),
+      learningRate: warmupCosine(1e-3, { warmup: 1 / 16, hold: 0.7 - 1 / 16 }),
+      gateRate: warmupCosine(1e-2, { warmup: 1 / 16, hold: 0.7 - 1 / 16 }),
+    },
+  ],
+];
+
+const variantMethods: readonly Method[] = variants.map(([name, settings], i) =>
+  penalised(name, { depth: 3, ...settings }, { colour: 1 + (i % 9), dashed: i > 8 }),
+);
+
+/** Leads over the usual settings at each size, with the spread over seeds of the difference. */
+function leads(trained: TrainedRuns): ResultTable {
+  const { scale, digits } = trained.score;
+  return {
+    title: "Points of accuracy ahead of the usual settings, seed by seed: mean ± standard error",
+    header: ["", ...trained.sizes.map((size) => `${Math.round(size * trained.groups)} neurons`)],
+    rows: variants.slice(1).map(([name]) => [
+      name,
+      ...trained.sizes.map((size) => {
+        const [own, reference] = [trained.scoresAt(name, size), trained.scoresAt(usual, size)];
+        if (own.length === 0 || reference.length === 0) return "–";
+        const differences = own.map((score, i) => scale * (score - reference[i]!));
+        const centre = mean(differences);
+        const error = Math.sqrt(
+          mean(differences.map((x) => (x - centre) ** 2)) / Math.max(1, own.length - 1),
+        );
+        return `${centre < 0 ? "−" : "+"}${Math.abs(centre).toFixed(digits)} ± ${error.toFixed(digits)}`;
+      }),
+    ]),
+  };
+}
+
+/** What users ask: which settings matter. */
+export const gatingSettings = trainingExperiment({
+  name: "gating-settings",
+  family: "settings",
+  title: "Settings of D-Gating, one at a time",
+  claim:
+    "LeNet-300-100 on MNIST, neurons, D = 3, 6 epochs: what initialisation, learning rates of the gates, schedules of λ, balancing on the way, weights of the groups, a last part " +
+    "without gates and Adam change; with the direct penalties for comparison.",
+  version: 1,
+  seeds: 3,
+  data: (quick) => (quick ? [] : mnistFiles),
+  task: lenetTask("neurons", 6),
+  score: accuracy,
+  sizes: (quick) => (quick ? [0.6] : [0.3, 0.15, 0.08, 0.055]),
+  sweeps: (quick) =>
+    quick
+      ? variantMethods.slice(0, 2).map((method) => ({ method, strengths: [8e-3, 1.6e-2] }))
+      : [
+          ...variantMethods.map((method) => ({ method, strengths: [4e-3, 1.2e-2, 3.2e-2] })),
+          ...[direct(2), direct(3)].map((method) => ({ method, strengths: [2e-3, 6e-3, 2e-2] })),
+        ],
+  verdicts(trained): readonly Verdict[] {
+    const common = [
+      trained.fewerWithLambda([usual]),
+      trained.removalCostsNothing([usual], trained.quick ? 1 : 0.5),
+    ];
+    if (trained.quick) return common;
+    return [
+      ...common,
+      ...variants
+        .slice(1)
+        .map(([name]) => trained.ahead(`better than the usual settings: ${name}`, [name], [usual])),
+      trained.ahead(
+        "the usual settings are ahead of direct L2,1 and L2,2/3",
+        [usual],
+        [direct(2).name, direct(3).name],
+      ),
+      trained.ahead(
+        "the best settings are ahead of direct L2,1 and L2,2/3",
+        variants.map(([name]) => name),
+        [direct(2).name, direct(3).name],
+      ),
+    ];
+  },
+  more: (trained) => ({ tables: [leads(trained)] }),
+});
