@@ -62,6 +62,8 @@ export interface Experiment<S extends Setup = Setup, R extends Result = Result> 
   readonly version: number;
   /** Whether results depend on where networks are trained. */
   readonly onBackend?: boolean;
+  /** Whether runs are made one at a time, whatever is asked for: times are measured. */
+  readonly alone?: boolean;
   /** Files below the data folder without which nothing can be run. */
   readonly data?: ((quick: boolean) => readonly string[]) | undefined;
   /** Seeds that a whole sweep takes, unless told. */

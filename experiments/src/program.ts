@@ -9,6 +9,11 @@ import { runExperiment } from "./runner/run-experiment.ts";
 
 const here = join(import.meta.dirname, "..");
 
+/** Where tables of results stand. */
+export const readmes: readonly string[] = ["README.md", "packages/core/README.md"].map((path) =>
+  join(here, "..", path),
+);
+
 /** Streams and signal of a call. */
 export interface ProgramContext {
   readonly signal: AbortSignal;
@@ -63,13 +68,18 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
     .action(async ({ quick = false, backend, results }: Omit<RunFlags, "seeds" | "processes">) => {
       // It brings the plotting library, which no other command needs.
       const { writeReport } = await import("./report/write-report.ts");
-      const { page, markdown } = await writeReport({
+      const { page, markdown, incomplete } = await writeReport({
         results: results ?? resultsFolder(quick),
         quick,
         backend,
         docs: join(here, quick ? "report" : "../docs"),
         page: join(here, "report/index.html"),
+        readmes: quick ? [] : readmes,
       });
+      if (incomplete.length > 0)
+        context.log(
+          `experiments: not in it, or with fewer seeds than a whole sweep: ${incomplete.join(", ")}`,
+        );
       context.print(`${page}\n${markdown}\n`);
     });
   try {

@@ -1,6 +1,10 @@
 import { DgateError } from "@dgate/core";
+import { stepCost } from "./cost/step-cost.ts";
 import type { Experiment } from "./experiment.ts";
 import { gatingSettings } from "./settings/gating-settings.ts";
+import { knownFeatures } from "./tabular/known-features.ts";
+import { wineFeatures } from "./tabular/wine-features.ts";
+import { wineQualityFeatures, wineQualityNam } from "./tabular/wine-quality.ts";
 import { directNeverZero } from "./theory/direct-subgradient.ts";
 import { discreteIdentity } from "./theory/discrete-identity.ts";
 import { groupLassoPath } from "./theory/group-lasso-path.ts";
@@ -24,6 +28,11 @@ export const experiments: readonly Experiment[] = [
   cifarVgg,
   cifarResnet,
   gatingSettings,
+  wineFeatures,
+  wineQualityFeatures,
+  wineQualityNam,
+  knownFeatures,
+  stepCost,
 ];
 
 /**

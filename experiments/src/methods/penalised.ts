@@ -40,7 +40,7 @@ async function underPenalty(
   const { task, seed } = context;
   const schedules = {
     learningRate: options.learningRate ?? task.learningRate,
-    lambda: anneal?.(lambda) ?? lambda,
+    lambda: (anneal ?? ramp(task.penaltyRamp))(lambda),
     ...(options.gateRate !== undefined && { gateRate: options.gateRate }),
   };
   let graph = await task.build(seed);
@@ -76,6 +76,12 @@ async function underPenalty(
     ({ graph } = outcome);
   }
 }
+
+/** λ from 0 to its full value over the first part of a phase. */
+const ramp =
+  (part = 0) =>
+  (lambda: number): Schedule =>
+    part === 0 ? lambda : (progress) => lambda * Math.min(1, progress / part);
 
 /** The part of a schedule between two moments, as a schedule of its own. */
 const within = (schedule: Schedule, from: number, to: number): Schedule =>

@@ -30,7 +30,8 @@ export function markdownReport(reported: readonly Reported[]): string {
   ].join("\n\n");
 }
 
-function tableOf({ title, header, rows }: ResultTable): string {
+/** A table with its title above. */
+export function tableOf({ title, header, rows }: ResultTable): string {
   const lines = [header, header.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`);
   return `${title}:\n\n${lines.join("\n")}`;
 }

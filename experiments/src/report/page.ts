@@ -48,4 +48,7 @@ function tableOf({ title, header, rows }: ResultTable): string {
 }
 
 const cells = (tag: string, row: readonly string[]): string =>
-  `<tr>${row.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
+  `<tr>${row.map((cell) => `<${tag}>${bold(escapeHtml(cell))}</${tag}>`).join("")}</tr>`;
+
+/** What Markdown marks as bold. */
+const bold = (html: string): string => html.replace(/\*\*(.*?)\*\*/g, "<strong>$1</strong>");

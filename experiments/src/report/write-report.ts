@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DgateError } from "@dgate/core";
 import { experiments } from "../registry.ts";
@@ -10,6 +10,7 @@ import { markdownReport } from "./markdown.ts";
 import { drawLineChart } from "./draw-line-chart.ts";
 import type { LineChart } from "./line-chart.ts";
 import { reportPage } from "./page.ts";
+import { withTables } from "./readme-tables.ts";
 import { plotName, type Reported } from "./reported.ts";
 
 export interface ReportPaths {
@@ -21,29 +22,40 @@ export interface ReportPaths {
   /** Folder that `results.md` is written to, its plots to `results` beside it. */
   readonly docs: string;
   readonly page: string;
+  /** Markdown files with places for tables. */
+  readonly readmes?: readonly string[];
+}
+
+/** What was written, and what was not. */
+interface WrittenReport {
+  readonly page: string;
+  readonly markdown: string;
+  readonly readmes: readonly string[];
+  /** Experiments of which runs are missing. */
+  readonly incomplete: readonly string[];
 }
 
 /**
- * Writes the page and the Markdown of all runs that are there.
+ * Writes the page, the Markdown, and the tables in READMEs, of all whole sweeps that are there.
  *
- * @throws DgateError `DATA` if there are none; as `readRecords`
+ * @throws DgateError `DATA` if there are none, or none of a table that a README asks for; as `readRecords`
  */
 export async function writeReport({
   docs,
   page,
+  readmes = [],
   ...source
-}: ReportPaths): Promise<{ readonly page: string; readonly markdown: string }> {
-  const reported: Reported[] = [];
-  for (const experiment of experiments) {
-    const records = await recordsOf(experiment, source);
-    if (records.length > 0) reported.push({ experiment, records, conclusion: experiment.conclude(records) });
-  }
+}: ReportPaths): Promise<WrittenReport> {
+  const { reported, incomplete } = await collectReported(source);
   if (reported.length === 0) {
     throw new DgateError(
       "DATA",
       `report: there are no ${source.quick ? "quick runs" : "whole sweeps"} of ${source.backend} in ${source.results}; run pnpm experiments run theory first.`,
     );
   }
+  const texts = await Promise.all(
+    readmes.map(async (path) => withTables(await readFile(path, "utf8"), reported, path)),
+  );
   await mkdir(dirname(page), { recursive: true });
   await writeFile(page, reportPage(reported));
   const plots = join(docs, "results");
@@ -55,19 +67,44 @@ export async function writeReport({
   }
   const markdown = join(docs, "results.md");
   await writeFile(markdown, markdownReport(reported));
-  return { page, markdown };
+  for (const [i, path] of readmes.entries()) await writeFile(path, texts[i]!);
+  return { page, markdown, readmes, incomplete };
 }
 
-/** Runs that the experiment, as it is now, would make: not those of an older version, of another backend or size. */
+/** What the runs that are there say, of every experiment that has all runs of a seed. */
+export async function collectReported(
+  source: Pick<ReportPaths, "results" | "quick" | "backend">,
+): Promise<{ readonly reported: readonly Reported[]; readonly incomplete: readonly string[] }> {
+  const reported: Reported[] = [];
+  const incomplete: string[] = [];
+  for (const experiment of experiments) {
+    const { records, whole } = await recordsOf(experiment, source);
+    if (!whole) incomplete.push(experiment.name);
+    if (records.length > 0) reported.push({ experiment, records, conclusion: experiment.conclude(records) });
+  }
+  return { reported, incomplete };
+}
+
+/**
+ * Runs that the experiment, as it is now, would make: not those of an older version, of another backend or size. Of a seed all or none: means over
+ * unlike runs say nothing.
+ */
 async function recordsOf(
   experiment: Experiment,
   { results, quick, backend }: Pick<ReportPaths, "results" | "quick" | "backend">,
-): Promise<readonly RunRecord[]> {
-  const records = await readRecords(join(results, `${experiment.name}.jsonl`));
-  const seeds = [...new Set([...records.values()].map(({ setup }) => setup.seed))].toSorted((a, b) => a - b);
-  return experiment
-    .setups({ quick, seeds })
-    .flatMap((setup) => records.get(runHash(experiment, setup, backend)) ?? []);
+): Promise<{ readonly records: readonly RunRecord[]; readonly whole: boolean }> {
+  const found = await readRecords(join(results, `${experiment.name}.jsonl`));
+  const seeds = [...new Set([...found.values()].map(({ setup }) => setup.seed))].toSorted((a, b) => a - b);
+  const records = seeds.flatMap((seed) => {
+    const own = experiment
+      .setups({ quick, seeds: [seed] })
+      .map((setup) => found.get(runHash(experiment, setup, backend)));
+    return own.every((record) => record !== undefined) ? own : [];
+  });
+  return {
+    records,
+    whole: new Set(records.map(({ setup }) => setup.seed)).size >= (quick ? 1 : experiment.seeds),
+  };
 }
 
 /** A plot as a file of its own, in colours that can be read on light and dark paper: it cannot see those of a page. */

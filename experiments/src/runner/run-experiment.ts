@@ -55,7 +55,7 @@ async function inProcesses(
   onRecord: (record: RunRecord) => Promise<void>,
 ): Promise<void> {
   if (setups.length === 0) return;
-  const count = Math.min(processes, setups.length);
+  const count = experiment.alone ? 1 : Math.min(processes, setups.length);
   const pool = new Tinypool({
     runtime: "child_process",
     filename: fileURLToPath(new URL("worker.ts", import.meta.url)),

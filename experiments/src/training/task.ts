@@ -26,6 +26,11 @@ export interface Task {
    */
   readonly gateSpeed?: number;
   readonly clipNorm?: number;
+  /**
+   * Part of a phase over which λ of every penalty rises from 0 (default 0). Deep networks without normalisation need it: at first the penalty pulls
+   * harder than the loss, whose gradient has all layers' weights as factors.
+   */
+  readonly penaltyRamp?: number;
   /** Weights, by name, that no method trains. */
   readonly freeze?: readonly string[];
   /** Where the optimiser is computed, if that matters for speed. */

@@ -12,10 +12,12 @@ interface CifarOptions extends Pick<TrainingExperiment, "name" | "title" | "clai
   /** At so many times the usual widths. */
   readonly network: (times: number) => Parameters<typeof graphOf>[2];
   readonly rate: number;
+  /** Part of the steps over which λ rises. */
+  readonly penaltyRamp?: number;
 }
 
 /** A convolutional network on a part of CIFAR-10; on a GPU four times as wide and trained four times as long; quickly half as wide on drawn digits. */
-const onCifar = ({ gate, network, rate, ...about }: CifarOptions) =>
+const onCifar = ({ gate, network, rate, penaltyRamp = 0, ...about }: CifarOptions) =>
   trainingExperiment({
     ...about,
     family: "vision",
@@ -32,6 +34,7 @@ const onCifar = ({ gate, network, rate, ...about }: CifarOptions) =>
         epochs: quick ? 10 : 8 * times,
         batch: quick ? 25 : 64,
         rate,
+        penaltyRamp,
       });
     },
     score: accuracy,
@@ -66,6 +69,7 @@ export const cifarVgg = onCifar({
   gate: ["filters", "neurons"],
   network: (times) => vgg([8 * times, 16 * times, 32 * times]),
   rate: 0.05,
+  penaltyRamp: 0.3,
 });
 
 export const cifarResnet = onCifar({
@@ -76,4 +80,5 @@ export const cifarResnet = onCifar({
   gate: ["filters"],
   network: (times) => resnet([8 * times, 16 * times]),
   rate: 0.05,
+  penaltyRamp: 0.3,
 });
