@@ -1,6 +1,8 @@
 import { DgateError } from "@dgate/core";
 import { stepCost } from "./cost/step-cost.ts";
 import type { Experiment } from "./experiment.ts";
+import { bertMiniFfn, bertMiniHeads } from "./language/bert-mini.ts";
+import { gptBoth, gptFfn, gptHeads } from "./language/gpt.ts";
 import { gatingSettings } from "./settings/gating-settings.ts";
 import { knownFeatures } from "./tabular/known-features.ts";
 import { wineFeatures } from "./tabular/wine-features.ts";
@@ -27,6 +29,11 @@ export const experiments: readonly Experiment[] = [
   cifarLenet5,
   cifarVgg,
   cifarResnet,
+  gptHeads,
+  gptFfn,
+  gptBoth,
+  bertMiniHeads,
+  bertMiniFfn,
   gatingSettings,
   wineFeatures,
   wineQualityFeatures,

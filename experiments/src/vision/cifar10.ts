@@ -31,8 +31,8 @@ const onCifar = ({ gate, network, rate, penaltyRamp = 0, ...about }: CifarOption
         flat: false,
         gate,
         build: (seed) => graphOf(quick ? [14, 14, 1] : [32, 32, 3], 10, network(times), seed),
-        epochs: quick ? 10 : 8 * times,
-        batch: quick ? 25 : 64,
+        epochs: quick ? 10 : 4 * times,
+        batch: quick ? 25 : 32,
         rate,
         penaltyRamp,
       });
@@ -55,7 +55,7 @@ export const cifarLenet5 = onCifar({
   name: "lenet-5-cifar10",
   title: "LeNet-5 on CIFAR-10, filters and neurons",
   claim:
-    "LeNet-5 on a part of CIFAR-10 (8,000 images), filters of both convolutions and neurons of both hidden layers as groups; 8 epochs of batch 64 for every method.",
+    "LeNet-5 on a part of CIFAR-10 (8,000 images), filters of both convolutions and neurons of both hidden layers as groups; 4 epochs of batch 32 for every method.",
   gate: ["filters", "neurons"],
   network: () => lenet5,
   rate: 0.05,
