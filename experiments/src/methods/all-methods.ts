@@ -77,7 +77,7 @@ export function comparisons(
   removal: number = trained.quick ? 1 : 0.5,
 ): readonly Verdict[] {
   const ours = names(gatings);
-  const own = trained.quick ? ["D-Gating, D = 3"] : ours;
+  const own = ours.filter((name) => trained.points(name).length > 0);
   /** A comparison, where the sweep has both. */
   const ahead = (
     claim: string,

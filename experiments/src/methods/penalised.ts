@@ -13,6 +13,8 @@ export interface PenaltySettings
   readonly anneal?: (lambda: number) => (progress: number) => number;
   /** Part of the steps that the pruned model is trained for, without a penalty. */
   readonly tune?: number;
+  /** The rate of that training, of the task's (default 1). */
+  readonly tuneRate?: number;
   /** How often the gates are balanced on the way (default 0). The optimiser's memory is lost each time. */
   readonly rebalance?: number;
 }
@@ -21,13 +23,14 @@ export interface PenaltySettings
 export async function trainPenalised(
   context: MethodContext,
   lambda: number,
-  { tune = 0, ...settings }: PenaltySettings,
+  { tune = 0, tuneRate = 1, ...settings }: PenaltySettings,
 ): Promise<Outcome> {
   const { task } = context;
   const end = Math.round((1 - tune) * task.steps);
   const found = await underPenalty(context, lambda, end, settings);
-  const graph =
-    tune === 0 ? found.graph : await trainPlainly(context, found.graph, { from: end, to: task.steps });
+  if (tune === 0) return found;
+  const phase = { from: end, to: task.steps, learningRate: scaled(task.learningRate, tuneRate) };
+  const graph = await trainPlainly(context, found.graph, phase);
   return { ...found, graph };
 }
 
@@ -83,6 +86,9 @@ const ramp =
   (lambda: number): Schedule =>
     part === 0 ? lambda : (progress) => lambda * Math.min(1, progress / part);
 
+const scaled = (schedule: Schedule, factor: number): Schedule =>
+  typeof schedule === "number" ? factor * schedule : (progress) => factor * schedule(progress);
+
 /** The part of a schedule between two moments, as a schedule of its own. */
 const within = (schedule: Schedule, from: number, to: number): Schedule =>
   typeof schedule === "number" ? schedule : (progress) => schedule(from + progress * (to - from));
@@ -107,11 +113,11 @@ export const penalised = (
 export const gating = (depth: 2 | 3 | 4): Method =>
   penalised(`D-Gating, D = ${depth}`, { depth }, { colour: depth - 1 });
 
-/** D-Gating for three quarters of the steps, then training of what is left, without gates. */
+/** D-Gating for three quarters of the steps, then training of what is left, without gates, at a tenth of the rate: the whole one would undo what was learned. */
 export const gatingThenTune = (depth: 2 | 3 | 4): Method =>
   penalised(
     `D-Gating, D = ${depth}, then fine-tune`,
-    { depth, tune: 0.25 },
+    { depth, tune: 0.25, tuneRate: 0.1 },
     { colour: depth - 1, dashed: true },
   );
 

@@ -29,6 +29,7 @@ const variants: readonly (readonly [name: string, settings: PenaltySettings])[] 
   ["balanced eight times on the way", { rebalance: 8 }],
   ["groups weighted by √p", { groupWeights: "sqrt-size", anneal: (lambda) => () => lambda / meanRoot }],
   ["last quarter without gates", { tune: 0.25 }],
+  ["last quarter without gates, a tenth of the rate", { tune: 0.25, tuneRate: 0.1 }],
   [
     "Adam, rate 1e-3",
     { optimizer: adam(), learningRate: warmupCosine(1e-3, { warmup: 1 / 16, hold: 0.7 - 1 / 16 }) },

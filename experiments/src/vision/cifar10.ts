@@ -31,8 +31,8 @@ const onCifar = ({ gate, network, rate, penaltyRamp = 0, ...about }: CifarOption
         flat: false,
         gate,
         build: (seed) => graphOf(quick ? [14, 14, 1] : [32, 32, 3], 10, network(times), seed),
-        epochs: quick ? 10 : 4 * times,
-        batch: quick ? 25 : 32,
+        epochs: quick ? 20 : 8 * times,
+        batch: quick ? 25 : 64,
         rate,
         penaltyRamp,
       });
@@ -41,11 +41,12 @@ const onCifar = ({ gate, network, rate, penaltyRamp = 0, ...about }: CifarOption
     sizes: (quick) => (quick ? [0.7] : [0.75, 0.5, 0.33, 0.2]),
     sweeps: (quick) =>
       quick
-        ? [{ method: gating(3), strengths: [1e-2, 4e-2] }]
+        ? [{ method: gating(2), strengths: [6e-3, 1.6e-2] }]
         : allMethods({
-            lambdas: [4e-3, 8e-3, 1.6e-2],
+            lambdas: [6e-3, 1e-2, 1.6e-2],
+            groupLasso: [6e-3, 1.2e-2, 2.5e-2],
             hardConcrete: [1e-2, 3e-2, 9e-2],
-            fromScratch: [4e-3, 1.6e-2],
+            fromScratch: [6e-3, 1.6e-2],
             fractions: [0.7, 0.4, 0.2],
           }),
     verdicts: comparisons,
@@ -55,7 +56,7 @@ export const cifarLenet5 = onCifar({
   name: "lenet-5-cifar10",
   title: "LeNet-5 on CIFAR-10, filters and neurons",
   claim:
-    "LeNet-5 on a part of CIFAR-10 (8,000 images), filters of both convolutions and neurons of both hidden layers as groups; 4 epochs of batch 32 for every method.",
+    "LeNet-5 on a part of CIFAR-10 (8,000 images), filters of both convolutions and neurons of both hidden layers as groups; 8 epochs of batch 64 for every method.",
   gate: ["filters", "neurons"],
   network: () => lenet5,
   rate: 0.05,

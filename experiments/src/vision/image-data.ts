@@ -47,9 +47,18 @@ export function cifar10(): ImageData {
   return { train: standardised(train!), test: standardised(test!) };
 }
 
+/** What was drawn before: a sweep asks for the same digits in every run. */
+const drawn = new Map<string, ImageData>();
+
 /** Digits drawn by `@dgate/tfjs`: no file is needed. */
 export function drawnDigits(train: number, test: number): ImageData {
-  return { train: digits({ count: train, seed: 1 }), test: digits({ count: test, seed: 2 }) };
+  const key = `${train} ${test}`;
+  const found = drawn.get(key) ?? {
+    train: digits({ count: train, seed: 1 }),
+    test: digits({ count: test, seed: 2 }),
+  };
+  drawn.set(key, found);
+  return found;
 }
 
 /** Digits of 14 × 14 pixels, the means of 2 × 2 of those that are drawn. */
