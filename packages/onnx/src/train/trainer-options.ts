@@ -71,8 +71,8 @@ export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"
   readonly clipNorm?: number;
   /**
    * Where the optimiser's updates are computed: `graph` (default), as nodes of the training graph, so that parameters on a GPU never leave it;
-   * or `host`, over typed arrays, which takes less memory. In the graph is faster for SGD on CPU and WASM:
-   * `pnpm bench train-step` and `pnpm bench onnx-step`.
+   * or `host`, over typed arrays, which takes less memory. In the graph is faster for SGD on CPU and WASM
+   * (`pnpm bench train-step`, `pnpm bench onnx-step`); with Adam on the CPU, the host is for transformers, which have many small parameters, the graph for few large ones.
    */
   readonly updates?: "graph" | "host";
 }
