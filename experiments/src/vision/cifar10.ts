@@ -33,7 +33,9 @@ const onCifar = ({ gate, network, rate, penaltyRamp = 0, ...about }: CifarOption
         build: (seed) => graphOf(quick ? [14, 14, 1] : [32, 32, 3], 10, network(times), seed),
         epochs: quick ? 20 : 8 * times,
         batch: quick ? 25 : 64,
-        rate,
+        rate: quick ? 0.1 : rate,
+        // Without normalisation a few steps would else blow up.
+        clipNorm: 2,
         penaltyRamp,
       });
     },
@@ -41,7 +43,7 @@ const onCifar = ({ gate, network, rate, penaltyRamp = 0, ...about }: CifarOption
     sizes: (quick) => (quick ? [0.7] : [0.75, 0.5, 0.33, 0.2]),
     sweeps: (quick) =>
       quick
-        ? [{ method: gating(2), strengths: [6e-3, 1.6e-2] }]
+        ? [{ method: gating(2), strengths: [5e-3, 1.6e-2] }]
         : allMethods({
             lambdas: [6e-3, 1e-2, 1.6e-2],
             groupLasso: [6e-3, 1.2e-2, 2.5e-2],

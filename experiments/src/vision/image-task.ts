@@ -5,7 +5,7 @@ import type { Task } from "../training/task.ts";
 import { fixedBatches, imageBatch, type ImageData, shuffled } from "./image-data.ts";
 
 /** What a network on images is trained with. */
-interface ImageTaskOptions extends Pick<Task, "build" | "gate" | "penaltyRamp"> {
+interface ImageTaskOptions extends Pick<Task, "build" | "gate" | "penaltyRamp" | "clipNorm"> {
   readonly data: ImageData;
   /** Whether the network takes rows of pixels. */
   readonly flat: boolean;
