@@ -19,7 +19,7 @@ function bertMiniExperiment(kind: "heads" | "ffn", title: string, strengths: Str
     seeds: 3,
     data: (quick) => (quick ? [] : Object.values(sentenceFiles)),
     task: bertMiniTask(kind),
-    score: accuracy,
+    score: { ...accuracy, name: "development accuracy" },
     sizes: () => [0.75, 0.5, 0.25],
     // Widths from scratch are not for a model that comes trained.
     sweeps: (quick) =>

@@ -1,3 +1,4 @@
+import { DgateError } from "@dgate/core";
 import { findSites, type Graph, planFrom, prune, readNumbers, tensorOf } from "@dgate/onnx";
 import type { Outcome } from "../training/point.ts";
 import type { Task } from "../training/task.ts";
@@ -23,7 +24,7 @@ export const fromScratch: Method = {
   },
 };
 
-/** An untrained model with so many groups of each site; which of them is all the same, as their weights are random. */
+/** An untrained model with these groups of each site. */
 async function narrowModel(
   task: Task,
   seed: number,
@@ -36,12 +37,18 @@ async function narrowModel(
   return narrow;
 }
 
-/** Weights drawn for many inputs are too small for few. Axes: Gemm `[in, out]`, Conv `[out, in, height, width]`. */
+/** Weights drawn for many inputs are too small for few. Axes: Gemm and MatMul `[in, out]`, Conv of images `[out, in, height, width]`. */
 function rescale(narrow: Graph, wide: Graph, name: string): void {
   const value = narrow.value(name)!;
   const [own, other] = [value.data!, wide.value(name)?.data];
-  const axis = own.shape.length === 4 ? 1 : 0;
-  if (own.shape.length < 2 || !other || other.shape.length !== own.shape.length) return;
+  if (own.shape.length < 2 || !other || other.dtype !== "float32") return;
+  const axis = { 2: 0, 4: 1 }[own.shape.length];
+  if (axis === undefined || other.shape.length !== own.shape.length) {
+    throw new DgateError(
+      "UNSUPPORTED",
+      `same widths from scratch: it is not known which axis of "${name}" [${own.shape.join(", ")}] has the inputs; give the task fanIn: false.`,
+    );
+  }
   const factor = Math.sqrt(other.shape[axis]! / own.shape[axis]!);
   if (factor === 1) return;
   narrow.setData(

@@ -20,20 +20,23 @@ export async function gradientImportance(
       { data: Float32Array.from(readNumbers(gated.value(name)!.data!)), shape },
     ]),
   );
+  await trainer.dispose();
   const runner = await openRunner(trainer.graph, { threads: 1 });
   const scores = new Map<string, Float64Array>();
-  for (const batch of task.calibration(seed)) {
-    const outputs = await runner.run({ ...fixed, ...batch, "dgate.lambda": { data: [0], shape: [] } });
-    for (const { name, shape } of trainer.parameters) {
-      const site = name.replace(/\.gate\.1$/, "");
-      const sums = scores.get(site) ?? new Float64Array(shape[0]!);
-      numbersOf(outputs[`${name}.gradient`]!).forEach((slope, j) => {
-        sums[j]! += Math.abs(slope);
-      });
-      scores.set(site, sums);
+  try {
+    for (const batch of task.calibration(seed)) {
+      const outputs = await runner.run({ ...fixed, ...batch, "dgate.lambda": { data: [0], shape: [] } });
+      for (const { name, shape } of trainer.parameters) {
+        const site = name.replace(/\.gate\.1$/, "");
+        const sums = scores.get(site) ?? new Float64Array(shape[0]!);
+        numbersOf(outputs[`${name}.gradient`]!).forEach((slope, j) => {
+          sums[j]! += Math.abs(slope);
+        });
+        scores.set(site, sums);
+      }
     }
+  } finally {
+    await runner.dispose();
   }
-  await runner.dispose();
-  await trainer.dispose();
   return Object.fromEntries(scores);
 }

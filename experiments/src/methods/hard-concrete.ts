@@ -1,4 +1,4 @@
-import { randomGenerator } from "@dgate/core";
+import { DgateError, randomGenerator } from "@dgate/core";
 import {
   findSites,
   foldGates,
@@ -20,8 +20,8 @@ import type { MethodContext } from "./training-run.ts";
 const [temperature, low, high] = [2 / 3, -0.1, 1.1];
 /** Probability that a gate is closed, at first. */
 const dropRate = 0.2;
-/** The output that counts them. */
-const openness = "openness";
+/** The output that counts them, and the input with λ. */
+const [openness, weight] = ["openness", "openness.lambda"];
 
 /**
  * L0 regularisation by hard-concrete gates (Louizos, Welling and Kingma 2018): a gate of each group is drawn anew for every batch, and λ times the
@@ -46,7 +46,7 @@ async function trainHardConcrete({ task, seed, backend }: MethodContext, lambda:
   const own = new Set(gated.initializers.map(({ name }) => name));
   for (const { name } of dense.initializers) own.delete(name);
   const trainer = await openTrainer(graph, {
-    loss: withOpenness(task.loss, dense.outputs[0]!.name, lambda),
+    loss: withOpenness(task.loss, dense.outputs[0]!.name),
     gate: "none",
     // What spreads a gate over its group is no weight.
     freeze: [...own].filter((name) => graph.value(name)?.data).concat(task.freeze ?? []),
@@ -57,14 +57,24 @@ async function trainHardConcrete({ task, seed, backend }: MethodContext, lambda:
     provider: backend,
     threads: 1,
   });
-  await trainer.fit(withNoise(task.batches(seed)(0), gates, { seed, speed: gateSpeed }), {
-    steps: task.steps,
+  const noisy = withNoise(task.batches(seed)(0), gates, {
+    seed,
+    speed: gateSpeed,
+    lambda: (step) => lambda * Math.min(1, task.penaltyRamp ? step / (task.penaltyRamp * task.steps) : 1),
   });
-  const { graph: trained } = await trainer.fold();
-  await trainer.dispose();
-  for (const { name } of dense.initializers) {
-    const [to, from] = [gated.value(name)?.data && gated.value(name)!, trained.value(name)?.data];
-    if (to && from) gated.setData(to, from);
+  let trained: Graph;
+  try {
+    await trainer.fit(noisy, { steps: task.steps });
+    ({ graph: trained } = await trainer.fold());
+  } finally {
+    await trainer.dispose();
+  }
+  for (const value of gated.initializers) {
+    if (own.has(value.name)) continue; // a gate, or what spreads it
+    const learnedData = trained.value(value.name)?.data;
+    if (!learnedData)
+      throw new DgateError("CHECK", `hard concrete: "${value.name}" is not in the trained model.`);
+    gated.setData(value, learnedData);
   }
   const learned = Object.fromEntries(
     gates.map(({ gate, location }) => [
@@ -140,29 +150,35 @@ function withHardConcrete(
 }
 
 /** A loss of the model's own output, plus λ times the expected number of open gates. */
-function withOpenness(loss: Loss, output: string, lambda: number): Loss {
+function withOpenness(loss: Loss, output: string): Loss {
   return {
     ...loss,
     emit(context) {
       const { ops } = context;
       const own = loss.emit({ ...context, output: (name) => context.output(name ?? output) });
       const open = context.output(openness);
+      const lambda = context.input(weight, { dtype: "float32", shape: [] });
       return {
         ...own,
-        loss: ops.add(own.loss, ops.scale(ops.reshape(open, []), lambda)),
-        seeds: new Map(own.seeds).set(open, ops.expandLike(ops.scalar(lambda, open), open)),
+        loss: ops.add(own.loss, ops.mul(ops.reshape(open, []), lambda)),
+        seeds: new Map(own.seeds).set(open, ops.expandLike(lambda, open)),
       };
     },
   };
 }
 
-/** Batches with logistic noise for each gate, in the unit of what is learned: log u − log(1 − u), divided by the speed. */
+/** Batches with λ, and logistic noise for each gate in the unit of what is learned: log u − log(1 − u), divided by the speed. */
 function* withNoise(
   batches: Iterable<Batch>,
   gates: readonly HardGate[],
-  { seed, speed }: { readonly seed: number; readonly speed: number },
+  {
+    seed,
+    speed,
+    lambda,
+  }: { readonly seed: number; readonly speed: number; readonly lambda: (step: number) => number },
 ): Generator<Batch> {
   const random = randomGenerator(seed + 7919);
+  let step = 0;
   for (const batch of batches) {
     const noises = gates.map(({ noise, groups }) => {
       const data = Float32Array.from({ length: groups }, () => {
@@ -171,6 +187,11 @@ function* withNoise(
       });
       return [noise, { data, shape: [groups] }] as const;
     });
-    yield { ...batch, ...Object.fromEntries(noises) };
+    yield {
+      ...batch,
+      ...Object.fromEntries(noises),
+      [weight]: { data: Float32Array.of(lambda(step)), shape: [] },
+    };
+    step += 1;
   }
 }

@@ -1,7 +1,7 @@
 import type { Schedule, TrainerOptions } from "@dgate/onnx/train";
 import type { Outcome } from "../training/point.ts";
 import type { Method } from "./method.ts";
-import { type MethodContext, trainPhase, trainPlainly } from "./training-run.ts";
+import { type MethodContext, scaled, trainPhase, trainPlainly } from "./training-run.ts";
 
 /** How a penalty is used. */
 export interface PenaltySettings
@@ -85,9 +85,6 @@ const ramp =
   (part = 0) =>
   (lambda: number): Schedule =>
     part === 0 ? lambda : (progress) => lambda * Math.min(1, progress / part);
-
-const scaled = (schedule: Schedule, factor: number): Schedule =>
-  typeof schedule === "number" ? factor * schedule : (progress) => factor * schedule(progress);
 
 /** The part of a schedule between two moments, as a schedule of its own. */
 const within = (schedule: Schedule, from: number, to: number): Schedule =>

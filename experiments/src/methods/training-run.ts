@@ -26,15 +26,17 @@ export async function trainPhase<T>(
   finish: (trainer: Trainer) => Promise<T>,
 ): Promise<T> {
   const { gateSpeed = 1 } = task;
+  const hasGates = options.gate !== "none" && (options.penalty ?? "smooth") === "smooth";
   const rate = options.learningRate ?? learningRate;
   const trainer = await openTrainer(model, {
     loss: task.loss,
     train: "all",
     optimizer: task.optimizer(),
     learningRate,
-    ...(gateSpeed !== 1 && {
-      gateRate: (progress: number) => gateSpeed * (typeof rate === "number" ? rate : rate(progress)),
-    }),
+    ...(gateSpeed !== 1 &&
+      hasGates && {
+        gateRate: scaled(rate, gateSpeed),
+      }),
     ...(task.clipNorm !== undefined && { clipNorm: task.clipNorm }),
     ...(task.updates && { updates: task.updates }),
     ...(task.freeze && { freeze: task.freeze }),
@@ -54,3 +56,7 @@ export async function trainPhase<T>(
 export async function trainPlainly(context: MethodContext, model: Graph, phase: Phase): Promise<Graph> {
   return trainPhase(context, model, phase, { gate: "none" }, async (trainer) => (await trainer.fold()).graph);
 }
+
+/** A schedule times a factor. */
+export const scaled = (schedule: Schedule, factor: number): Schedule =>
+  typeof schedule === "number" ? factor * schedule : (progress) => factor * schedule(progress);

@@ -1,5 +1,5 @@
 import type { Conclusion, ResultTable, Run, Verdict } from "../experiment.ts";
-import { mean, plusMinus } from "../report/figures.ts";
+import { mean, plusMinus, signedMean, standardError } from "../report/figures.ts";
 import type { LineChart } from "../report/line-chart.ts";
 import type { Point } from "./point.ts";
 import { meanPoints, paretoFront, scoreAt, type SizeOf } from "./summary.ts";
@@ -52,29 +52,33 @@ export class TrainedRuns {
     return found.every((each) => each !== undefined) ? found : [];
   }
 
-  /** How far the first methods' best is ahead of the second ones' best, in the unit of the score, at each size that both reach. */
-  leads(ours: readonly string[], theirs: readonly string[]): readonly number[] {
+  /** How far a method is ahead of another, in the unit of the score: by size that both reach in every seed, seed by seed. */
+  leads(ours: string, theirs: string, sizes: readonly number[] = this.sizes): readonly (readonly number[])[] {
     const { sign, scale } = this.score;
-    const bestOf = (methods: readonly string[], size: number): number | undefined => {
-      const means = methods.map((method) => this.scoresAt(method, size)).filter((each) => each.length > 0);
-      return means.length === 0 ? undefined : Math.max(...means.map((scores) => sign * mean(scores)));
-    };
-    return this.sizes.flatMap((size) => {
-      const [a, b] = [bestOf(ours, size), bestOf(theirs, size)];
-      return a === undefined || b === undefined ? [] : [scale * (a - b)];
+    return sizes.flatMap((size) => {
+      const [a, b] = [this.scoresAt(ours, size), this.scoresAt(theirs, size)];
+      return a.length === 0 || b.length === 0 ? [] : [a.map((score, i) => sign * scale * (score - b[i]!))];
     });
   }
 
-  /** Whether the first methods are ahead in the mean over sizes, as a verdict. */
-  ahead(claim: string, ours: readonly string[], theirs: readonly string[], least = 0): Verdict {
+  /**
+   * That a method is ahead of another in the mean over the sizes that both reach: in whole sweeps by more than twice the standard error of that mean, seed
+   * by seed.
+   */
+  ahead(ours: string, theirs: string): Verdict {
+    const claim = `${ours} is ahead of "${theirs}"`;
     const leads = this.leads(ours, theirs);
-    const { digits, unit } = this.score;
     if (leads.length === 0) return { claim, holds: false, figure: "they meet at no size" };
-    const ahead = leads.filter((lead) => lead > 0).length;
+    const { digits, unit } = this.score;
+    const bySeed = this.seeds.map((_, i) => mean(leads.map((own) => own[i]!)));
+    const [centre, error] = [mean(bySeed), standardError(bySeed)];
+    const bySize = leads.map(mean);
+    const verdict =
+      centre > 2 * error ? "ahead" : centre < -2 * error ? "behind" : "no difference beyond the spread";
     return {
       claim,
-      holds: mean(leads) > least,
-      figure: `${signed(mean(leads), digits)} ${unit} in the mean, from ${signed(Math.min(...leads), digits)} to ${signed(Math.max(...leads), digits)}; ahead at ${ahead} of ${leads.length} sizes`,
+      holds: centre > (this.quick ? 0 : 2 * error),
+      figure: `${signedMean(bySeed, digits)} ${unit}, mean over ${leads.length} sizes ± standard error over seeds (${verdict}; by size from ${signed(Math.min(...bySize), digits)} to ${signed(Math.max(...bySize), digits)})`,
     };
   }
 
@@ -86,8 +90,10 @@ export class TrainedRuns {
         gatedScore === undefined ? [] : [sign * scale * (gatedScore - score)],
       ),
     );
+    const claim = "removing what the gates have turned off costs next to nothing";
+    if (costs.length === 0) return { claim, holds: false, figure: "nothing was measured" };
     return {
-      claim: "removing what the gates have turned off costs next to nothing",
+      claim,
       holds: Math.max(...costs) <= most,
       figure: `at most ${Math.max(...costs).toFixed(digits)} ${unit}, ${mean(costs).toFixed(digits)} in the mean of ${costs.length} runs`,
     };
@@ -101,9 +107,12 @@ export class TrainedRuns {
         .map(({ groups }) => groups),
     );
     const monotone = rows.every((groups) => groups.every((count, i) => i === 0 || count <= groups[i - 1]!));
+    const claim = "a larger λ leaves fewer groups";
+    if (rows.some((groups) => groups.length < 2))
+      return { claim, holds: false, figure: "nothing was measured" };
     const ends = rows.map((groups) => `${groups[0]!.toFixed(0)} to ${groups.at(-1)!.toFixed(0)}`);
     return {
-      claim: "a larger λ leaves fewer groups",
+      claim,
       holds: monotone && rows.every((groups) => groups.at(-1)! < groups[0]!),
       figure: methods.map((method, i) => `${method}: ${ends[i]} of ${this.groups}`).join("; "),
     };
@@ -130,7 +139,12 @@ export function concludeTraining(
       scoreChart(trained, options, "groups that stay", byGroups),
       scoreChart(trained, options, "parameters", ({ parameters }) => parameters),
       scoreChart(trained, options, "multiply–adds", byMacs),
-      scoreChart(trained, options, "latency of the dense model / own latency", ({ speedup }) => speedup),
+      scoreChart(
+        trained,
+        options,
+        "latency of the dense model / own latency, in turns",
+        ({ speedup }) => speedup,
+      ),
       frontChart(trained, options),
       ...(extra.charts ?? []),
     ],
@@ -139,21 +153,23 @@ export function concludeTraining(
 
 function tableAtSizes(trained: TrainedRuns, { sweeps, score, sizes }: ConcludeOptions): ResultTable {
   const { scale, digits, sign, unit, name } = score;
-  const cells = sweeps.map(({ method }) =>
+  const compared = sweeps.slice(1); // the dense model comes first
+  const cells = compared.map(({ method }) =>
     sizes.map((size) => trained.scoresAt(method.name, size).map((each) => scale * each)),
   );
   const best = sizes.map((_, i) =>
-    Math.max(...cells.slice(1).map((row) => (row[i]!.length > 0 ? sign * mean(row[i]!) : -Infinity))),
+    Math.max(...cells.map((row) => (row[i]!.length > 0 ? sign * mean(row[i]!) : -Infinity))),
   );
+  const dense = trained.points(sweeps[0]!.method.name).map((point) => scale * point.score);
   return {
-    title: `${name[0]!.toUpperCase()}${name.slice(1)} in ${unit} at a number of groups (${trained.groups} in all), between the points of each run; means ± standard deviations of ${trained.seeds.length} seeds`,
+    title: `${name[0]!.toUpperCase()}${name.slice(1)} in ${unit} at a number of groups (${trained.groups} in all: dense ${plusMinus(dense, digits)}), between the points of each run; means ± standard deviations of ${trained.seeds.length} seeds`,
     header: ["", ...sizes.map((size) => String(Math.round(size * trained.groups)))],
-    rows: sweeps.map(({ method }, m) => [
+    rows: compared.map(({ method }, m) => [
       method.name,
       ...cells[m]!.map((own, i) => {
         if (own.length === 0) return "–";
         const text = plusMinus(own, digits);
-        return m > 0 && sign * mean(own) === best[i] ? `**${text}**` : text;
+        return sign * mean(own) === best[i] ? `**${text}**` : text;
       }),
     ]),
   };

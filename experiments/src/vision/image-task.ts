@@ -12,22 +12,15 @@ interface ImageTaskOptions extends Pick<Task, "build" | "gate" | "penaltyRamp" |
   readonly epochs: number;
   readonly batch: number;
   readonly rate: number;
-  /** Images of the run that latency is measured with. */
-  readonly latencyBatch?: number;
 }
+
+/** Images of a run that latency is measured with. */
+const latencyBatch = 16;
 
 /**
  * Classification of images: SGD with momentum 0.9, the rate up over the first sixteenth of the steps, held until 70 % of them, then half a cosine to 0.
  */
-export function imageTask({
-  data,
-  flat,
-  epochs,
-  batch,
-  rate,
-  latencyBatch = 16,
-  ...rest
-}: ImageTaskOptions): Task {
+export function imageTask({ data, flat, epochs, batch, rate, ...rest }: ImageTaskOptions): Task {
   const { train, test } = data;
   const first = Array.from({ length: latencyBatch }, (_, i) => i);
   return {

@@ -1,11 +1,12 @@
-import { randomGenerator } from "@dgate/core";
 import { findSites, type Graph } from "@dgate/onnx";
 import { describe, expect, test } from "vitest";
+import { GraphBuilder } from "../../test/graph-builder.ts";
 import { classBatches, mlp } from "../../test/train/nets.ts";
 import { insertGates } from "../gating/insert-gates.ts";
 import { readNumbers } from "../io/tensor-data.ts";
 import { crossEntropy } from "./loss.ts";
 import { sgd } from "./optimizer.ts";
+import { train } from "./train.ts";
 import { openTrainer } from "./trainer.ts";
 import type { TrainerOptions } from "./trainer-options.ts";
 
@@ -189,7 +190,7 @@ test("a pruned model is trained on plainly", async () => {
   const { graph: small } = await trainer.prune();
   await trainer.dispose();
   const tuner = await openTrainer(small, { ...common, gate: "none" });
-  const { losses } = await tuner.fit(classBatches(200, { seed: randomGenerator(5).integer(1000) }), {
+  const { losses } = await tuner.fit(classBatches(200, { seed: 5 }), {
     steps: 200,
   });
   await tuner.dispose();
@@ -208,4 +209,46 @@ test("frozen constants stay as they are, to the byte", async () => {
     "out/bias",
     "out/kernel",
   ]);
+});
+
+test.each(["sparse", "proximal"] as const)(
+  "penalty %s of groups that the loss does not see is refused",
+  async (penalty) => {
+    const net = new GraphBuilder(3, 18);
+    const x = net.input("x", ["batch", 8]);
+    const seen = net.gemm("seen", net.op("Relu", [net.gemm("a", x, [8, 6])]), [6, 3]);
+    const unseen = net.gemm("unseen", net.op("Relu", [net.gemm("b", x, [8, 6])]), [6, 3]);
+    net.graph.rename(seen, "logits");
+    const options = { ...common, loss: crossEntropy({ logits: "logits" }), gate: ["neurons"], penalty };
+    await expect(openTrainer(net.output(seen, unseen), options)).rejects.toThrow(
+      'groups of site "b.neurons"',
+    );
+  },
+);
+
+const open = (options: Partial<TrainerOptions>) =>
+  openTrainer(mlp(), { ...common, train: "all", ...options });
+
+test("a checkpoint of another penalty or depth is refused", async () => {
+  const first = await open({ penalty: "sparse", depth: 3 });
+  await first.fit(classBatches(2), { steps: 2 });
+  const saved = await first.save();
+  const same = await open({ penalty: "sparse", depth: 3 });
+  same.restore(saved);
+  expect(same.step).toBe(2);
+  for (const options of [
+    { penalty: "sparse", depth: 4 },
+    { penalty: "proximal", depth: 3 },
+  ] as const) {
+    const other = await open(options);
+    expect(() => other.restore(saved)).toThrow("its penalty is sparse, D = 3");
+    await other.dispose();
+  }
+  await Promise.all([first.dispose(), same.dispose()]);
+});
+
+test("train needs something to prune", async () => {
+  await expect(train(mlp(), classBatches(1), { ...common, gate: "none", steps: 1 })).rejects.toThrow(
+    "nothing to prune",
+  );
 });

@@ -68,8 +68,14 @@ export function checkTrainerOptions(model: unknown, options: TrainerOptions): vo
 }
 
 /** What cannot go together. */
-function checkPenalty({ penalty = "smooth", gate, train, updates, lambda, depth = 2 }: TrainerOptions): void {
+function checkPenalty(options: TrainerOptions): void {
+  const { penalty = "smooth", gate, train, updates, lambda, depth = 2 } = options;
+  const idle = (names: readonly (keyof TrainerOptions)[], why: string): void => {
+    const given = names.find((name) => options[name] !== undefined);
+    if (given !== undefined) refuse(given, "given", `left out, for ${why}`);
+  };
   if (gate === "none") {
+    idle(["depth", "groupWeights", "initial", "gateRate", "roles", "sites"], 'gate is "none"');
     if (train !== undefined && train !== "all") refuse("train", train, 'all, for gate is "none"');
     if (penalty !== "smooth")
       refuse("penalty", penalty, 'left out, for gate is "none" and there are no groups');
@@ -77,6 +83,7 @@ function checkPenalty({ penalty = "smooth", gate, train, updates, lambda, depth 
       refuse("lambda", "a target", 'left out, for gate is "none" and there are no groups');
   }
   if (penalty === "smooth") return;
+  idle(["initial", "gateRate"], `penalty "${penalty}" has no gates`);
   if (train === "gates") refuse("train", train, `groups or all, for penalty "${penalty}" has no gates`);
   if (penalty === "sparse") return;
   if (updates === "graph") refuse("updates", updates, 'host, where penalty "proximal" is applied');

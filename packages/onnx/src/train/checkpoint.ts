@@ -17,6 +17,8 @@ export interface CheckpointState {
   /** Of the gated model. */
   readonly fingerprint: string;
   readonly optimizer: { readonly name: string; readonly config: Readonly<Record<string, number | boolean>> };
+  /** The penalty where it is not that of D-Gating, with its D, such as `sparse, D = 3`. */
+  readonly penalty?: string;
   /** Memory of the controller of λ, where a target is steered to. */
   readonly controller: TargetSparsityState | null;
 }
@@ -47,7 +49,7 @@ export function encodeCheckpoint(
  */
 export function decodeCheckpoint(
   { arrays, state: text }: Checkpoint,
-  expected: Pick<CheckpointState, "fingerprint" | "optimizer"> & { readonly steered: boolean },
+  expected: Pick<CheckpointState, "fingerprint" | "optimizer" | "penalty"> & { readonly steered: boolean },
   sizes: ReadonlyMap<string, number>,
 ): { readonly state: CheckpointState; readonly arrays: ReadonlyMap<string, Float32Array> } {
   const state = parseState(text);
@@ -62,6 +64,13 @@ export function decodeCheckpoint(
     throw new DgateError(
       "CHECK",
       `checkpoint: it was made with ${JSON.stringify(state.optimizer)}, this is ${own}; give the same optimizer.`,
+    );
+  }
+  if (state.penalty !== expected.penalty) {
+    const [found, wanted] = [state.penalty, expected.penalty].map((penalty) => penalty ?? "smooth");
+    throw new DgateError(
+      "CHECK",
+      `checkpoint: its penalty is ${found}, this one's is ${wanted}; give the same penalty and depth.`,
     );
   }
   if ((state.controller !== null) !== expected.steered) {

@@ -37,6 +37,12 @@ export async function train(
   if (!Number.isSafeInteger(rounds) || rounds < 1) {
     throw new DgateError("OPTION", `train: rounds is ${rounds}, expected a whole number of at least 1.`);
   }
+  if (rest.gate === "none") {
+    throw new DgateError(
+      "OPTION",
+      'train: gate is "none", so that there is nothing to prune; open a trainer, fit and fold.',
+    );
+  }
   const done: TrainRound[] = [];
   let graph = model;
   for (let round = 0; round < rounds; round++) {

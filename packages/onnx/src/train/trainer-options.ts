@@ -30,7 +30,8 @@ export type GroupWeights = "none" | "sqrt-size" | Readonly<Record<string, number
 
 /**
  * How sparsity comes about. `smooth`: D-Gating. The others are what it is compared with, without gates: `sparse`, the sub-gradient of the sparse penalty
- * itself; `proximal`, its proximal operator after each update (D = 2, 3, 4).
+ * itself; `proximal`, its proximal operator after each update (D = 2, 3, 4), with t = η·λ/(1 − μ) for SGD of momentum μ, which carries a gradient that
+ * far too, and t = η·λ for Adam, whose steps do not grow with λ; updates are on the host, and `clipNorm` does not touch it.
  */
 export type PenaltyKind = "smooth" | "sparse" | "proximal";
 
@@ -55,7 +56,7 @@ export interface TrainerOptions extends EngineOptions, Pick<GateOptions, "roles"
   readonly lambda?: Schedule | TargetSparsity;
   /** `gates`: all weights are frozen. `groups` (default): gates and the weights that are in groups. `all` (default where nothing is gated): every weight. */
   readonly train?: Trained;
-  /** Constants of the model, by name, that are not trained although `train` is `all`: layers that are to stay as they are. */
+  /** Constants of the model, by name, that are not trained although `train` is `all`: layers that are to stay as they are. None of a group. */
   readonly freeze?: readonly string[];
   /** How gates start (default `balanced`; where the weights are frozen `ones`): see `insertGates`. */
   readonly initial?: GateOptions["initial"];

@@ -4,10 +4,10 @@ import { readGateRecord } from "../gating/gate-record.ts";
 import { insertGates } from "../gating/insert-gates.ts";
 import type { Graph } from "../graph/graph.ts";
 import { elementCount } from "../io/element-types.ts";
+import { denormalise, normalise } from "../normal-form/normalise.ts";
 import { fingerprint } from "../prune/mask.ts";
 import type { Batch } from "../recover/batches.ts";
 import type { OrtSession } from "../runtime/ort-module.ts";
-import { denormalise, normalise } from "../normal-form/normalise.ts";
 import { findSites } from "../sites/find-sites.ts";
 import { dequantizeModel, hasCodes } from "../training-form/dequantize.ts";
 import { BatchCheck } from "./check-batch.ts";
@@ -328,8 +328,14 @@ class OnnxTrainer implements Trainer {
   }
 
   #identity() {
-    const { gated, optimizer } = this.#parts;
-    return { fingerprint: fingerprint(gated), optimizer: { name: optimizer.name, config: optimizer.config } };
+    const { gated, optimizer, options } = this.#parts;
+    const { penalty = "smooth", depth = 2 } = options;
+    return {
+      fingerprint: fingerprint(gated),
+      optimizer: { name: optimizer.name, config: optimizer.config },
+      // The gates tell D where they are trained.
+      ...(penalty !== "smooth" && { penalty: `${penalty}, D = ${depth}` }),
+    };
   }
 
   async #stopIfAborted({ signal, checkpoint }: FitOptions): Promise<void> {

@@ -1,4 +1,4 @@
-import { DgateError } from "@dgate/core";
+import { DgateError, type GroupSet } from "@dgate/core";
 import { backward } from "../autodiff/backward.ts";
 import { nameOutput, tidy } from "../autodiff/gradients.ts";
 import { GraphDiffOps } from "../operators/graph-diff-ops.ts";
@@ -6,7 +6,6 @@ import { type ResolvedGates, resolveGates } from "../gating/resolve-gates.ts";
 import type { Graph, Value, ValueType } from "../graph/graph.ts";
 import { readNumbers, tensorOf } from "../io/tensor-data.ts";
 import { trainingForm } from "../training-form/training-form.ts";
-import type { GroupSet } from "@dgate/core";
 import { addPenalty, type Penalised, weightedSet } from "./add-penalty.ts";
 import { addUpdates } from "./add-updates.ts";
 import type { LabelRange, Loss, LossContext } from "./loss.ts";
@@ -77,7 +76,7 @@ export function trainingGraph(gated: Graph, options: TrainingGraphOptions): Trai
   const teacher = teacherOutputs(options.loss, outputs);
   const { loss, seeds, labels } = options.loss.emit(lossContext(ops, outputs, kinds));
   const reached = differentiate(ops, seeds, parameters);
-  checkReached(resolved, parameters, reached);
+  checkReached(resolved, parameters, reached, options.penalty);
   const penalised = addPenalty(graph, resolved, reached, options);
   const kept = parameters.filter(({ name }) => penalised.gradients.has(name));
   for (const parameter of parameters) if (!kept.includes(parameter)) closeParameter(graph, parameter);
@@ -105,6 +104,13 @@ function chooseParameters(
       // What the training form made of several constants has no place to go back to.
       if (gated.value(name)?.data?.shape.join() === data!.shape.join()) kinds.set(name, "other");
     }
+  }
+  const frozen = freeze.find((name) => weights.includes(name));
+  if (frozen !== undefined) {
+    throw new DgateError(
+      "OPTION",
+      `train: freeze names "${frozen}", which is in the groups of a gated site; leave that site out of gate, or the name out of freeze.`,
+    );
   }
   if (train !== "gates") for (const name of weights) kinds.set(name, "grouped");
   // Without D-Gating they stay what they are, ones.
@@ -202,17 +208,22 @@ function differentiate(
   return new Map([...found].map(([value, gradient]) => [value.name, gradient]));
 }
 
+/** Every gate, and without gates every weight that is in a group, must have a gradient. */
 function checkReached(
   resolved: readonly ResolvedGates[],
   parameters: readonly Parameter[],
   reached: ReadonlyMap<string, Value>,
+  penalty: PenaltyKind,
 ): void {
-  const lost = parameters.find(({ name, kind }) => kind === "gate" && !reached.has(name));
+  const kind = penalty === "smooth" ? "gate" : "grouped";
+  const lost = parameters.find((parameter) => parameter.kind === kind && !reached.has(parameter.name));
   if (!lost) return;
-  const site = resolved.find(({ gates }) => gates.some(({ name }) => name === lost.name))!.site.name;
+  const site = resolved.find(({ gates, weights }) =>
+    [...gates, ...weights.map(({ value }) => value)].some(({ name }) => name === lost.name),
+  )!.site.name;
   throw new DgateError(
     "NO_MATCH",
-    `train: the loss does not depend on the gates of site "${site}"; leave that site out, or take a loss of another output.`,
+    `train: the loss does not depend on the ${penalty === "smooth" ? "gates" : "groups"} of site "${site}"; leave that site out, or take a loss of another output.`,
   );
 }
 
