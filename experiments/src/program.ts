@@ -10,7 +10,7 @@ import { runExperiment } from "./runner/run-experiment.ts";
 const here = join(import.meta.dirname, "..");
 
 /** Where tables of results stand. */
-export const readmes: readonly string[] = ["README.md", "packages/core/README.md"].map((path) =>
+export const readmes: readonly string[] = ["README.md", "docs/choosing.md"].map((path) =>
   join(here, "..", path),
 );
 

@@ -1,4 +1,4 @@
-import { axis, drawChart, frame } from "@dgate/cli/report";
+import { axis, drawChart, frame, widths } from "@dgate/cli/report";
 import type { LineChart } from "./line-chart.ts";
 
 /** Distinct for colour-blind readers on light and dark paper. */
@@ -17,44 +17,62 @@ const colours = [
 
 /** A plot as SVG in HTML, for wide and narrow screens or for one of them. */
 export function drawLineChart(
-  { title, caption, x, y, series }: LineChart,
-  widths?: readonly ("wide" | "narrow")[],
+  chart: LineChart,
+  names: readonly (keyof typeof widths)[] = ["wide", "narrow"],
 ): string {
-  const chart = {
-    title,
-    caption,
-    option: {
-      ...frame,
-      xAxis: axis(x.name, {
-        type: x.log ? "log" : "value",
-        nameGap: 26,
-        min: x.min ?? "dataMin",
-        max: x.max ?? "dataMax",
-      }),
-      yAxis: axis(y.name, {
-        type: y.log ? "log" : "value",
-        nameGap: 44,
-        ...(y.log ? decades(series) : { scale: true }),
-        ...(y.min !== undefined && { min: y.min }),
-        ...(y.max !== undefined && { max: y.max }),
-      }),
-      series: series.map(({ name, colour, dashed = false, thin = false, dots = false, points }) => ({
-        type: "line" as const,
-        name,
-        symbol: dots ? "circle" : "none",
-        symbolSize: 5,
-        // What a logarithmic axis cannot show is left out.
-        data: points.filter(([a, b]) => (!x.log || a > 0) && (!y.log || b > 0)).map((point) => [...point]),
-        lineStyle: {
-          width: dots === "only" ? 0 : thin ? 0.7 : 1.5,
-          color: colours[colour]!,
-          type: dashed ? ("dashed" as const) : ("solid" as const),
-        },
-        itemStyle: { color: colours[colour]! },
-      })),
-    },
+  return names
+    .map((name) => {
+      const legend = legendRows(chart, widths[name]) * legendRow;
+      const option = { ...optionOf(chart), grid: { ...frame.grid, top: 20 + legend } };
+      return drawChart({ ...chart, option, height: 280 + legend }, [name]);
+    })
+    .join("");
+}
+
+const [legendRow, legendGap] = [20, 24];
+
+/** Rows that the legend takes: the library breaks them, but does not move the plot. Letters of 12 pixels are some 6 wide. */
+function legendRows({ series }: LineChart, width: number): number {
+  let [rows, used] = [1, 0];
+  for (const name of new Set(series.map((each) => each.name))) {
+    const own = 23 + legendGap + 6 * name.length;
+    if (used > 0 && used + own > width) [rows, used] = [rows + 1, 0];
+    used += own;
+  }
+  return rows;
+}
+
+function optionOf({ x, y, series }: LineChart): Parameters<typeof drawChart>[0]["option"] {
+  return {
+    legend: { ...frame.legend, itemGap: legendGap },
+    xAxis: axis(x.name, {
+      type: x.log ? "log" : "value",
+      nameGap: 26,
+      min: x.min ?? "dataMin",
+      max: x.max ?? "dataMax",
+    }),
+    yAxis: axis(y.name, {
+      type: y.log ? "log" : "value",
+      nameGap: 44,
+      ...(y.log ? decades(series) : { scale: true }),
+      ...(y.min !== undefined && { min: y.min }),
+      ...(y.max !== undefined && { max: y.max }),
+    }),
+    series: series.map(({ name, colour, dashed = false, thin = false, dots = false, points }) => ({
+      type: "line" as const,
+      name,
+      symbol: dots ? "circle" : "none",
+      symbolSize: 5,
+      // What a logarithmic axis cannot show is left out.
+      data: points.filter(([a, b]) => (!x.log || a > 0) && (!y.log || b > 0)).map((point) => [...point]),
+      lineStyle: {
+        width: dots === "only" ? 0 : thin ? 0.7 : 1.5,
+        color: colours[colour]!,
+        type: dashed ? ("dashed" as const) : ("solid" as const),
+      },
+      itemStyle: { color: colours[colour]! },
+    })),
   };
-  return drawChart(chart, widths);
 }
 
 /** The powers of ten around all values: left alone, the library takes up to twenty more on each side. */

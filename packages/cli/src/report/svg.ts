@@ -18,7 +18,7 @@ export interface Chart {
 }
 
 /** How wide plots are drawn; the page's style sheet scales them a little and chooses the one that fits. */
-const widths = { wide: 560, narrow: 312 } as const;
+export const widths = { wide: 560, narrow: 312 } as const;
 
 /** Draws a plot on the server: for wide and narrow screens, or for narrow columns alone. */
 export function drawChart(
@@ -39,11 +39,15 @@ function drawSvg(option: EChartsOption, width: number, height: number): string {
   );
 }
 
-/** Labels of a logarithmic axis: 0.01, 10⁻⁴. */
+/** Labels of a logarithmic axis: 0.01, 10⁻⁴, 1.2·10⁴ at its ends. */
 function powerLabel(value: number): string {
   if (value >= 0.01 && value <= 1000) return String(Number(value.toPrecision(3)));
-  const exponent = String(Math.round(Math.log10(value)));
-  return `10${exponent.replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹".charAt(Number(digit)))}`;
+  const [digits, exponent] = value.toExponential(1).split("e") as [string, string];
+  const power = exponent
+    .replace("+", "")
+    .replace("-", "⁻")
+    .replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹".charAt(Number(digit)));
+  return `${digits === "1.0" ? "" : `${digits}·`}10${power}`;
 }
 
 /** A y axis and an x axis with the page's colours. */
