@@ -29,7 +29,8 @@ export function drawLineChart(
     .join("");
 }
 
-const [legendRow, legendGap] = [20, 24];
+/** The gap is between rows, too. */
+const [legendGap, legendRow] = [16, 29];
 
 /** Rows that the legend takes: the library breaks them, but does not move the plot. Letters of 12 pixels are some 6 wide. */
 function legendRows({ series }: LineChart, width: number): number {

@@ -69,7 +69,7 @@ export function axis(name: string, rest: Record<string, unknown> = {}): Record<s
 }
 
 /** Settings that all plots with two axes share. */
-export const frame: Pick<EChartsOption, "grid" | "legend"> = {
+export const frame: Readonly<Record<"grid" | "legend", Readonly<Record<string, unknown>>>> = {
   grid: { left: 58, right: 16, top: 40, bottom: 44 },
   legend: { top: 4, itemWidth: 18, itemHeight: 8, textStyle: { color: ink.text, fontSize: 12 } },
 };
