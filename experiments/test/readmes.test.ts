@@ -9,5 +9,6 @@ test.each(readmes)("tables of %s are those of the results", async (path) => {
   const results = join(import.meta.dirname, "../results");
   const { reported } = await collectReported({ results, quick: false, backend: "cpu" });
   const text = await readFile(path, "utf8");
+  expect(text).toContain("<!-- results ");
   expect(withTables(text, reported, path)).toBe(text);
 });

@@ -18,7 +18,7 @@ export const fromScratch: Method = {
       const { kept } = await trainPenalised(context, lambda, { depth: 3 });
       const narrow = await narrowModel(task, seed + 500, kept);
       const graph = await trainPlainly(context, narrow, { from: 0, to: task.steps });
-      outcomes.push({ strength: lambda, graph, kept: kept });
+      outcomes.push({ strength: lambda, graph, kept });
     }
     return outcomes;
   },

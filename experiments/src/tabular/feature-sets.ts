@@ -43,6 +43,7 @@ export interface Recovery {
   readonly exact: boolean;
 }
 
+/** Compares kept features with those that matter, of which there is one at least. */
 export function recoveryOf(kept: FeatureSet, truth: FeatureSet): Recovery {
   const found = kept.filter((feature) => truth.includes(feature)).length;
   return {

@@ -23,10 +23,12 @@ export interface Scale {
   readonly deviation: number;
 }
 
+/** Of at least one number. */
 export function scaleOf(values: readonly number[]): Scale {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
   return { mean, deviation: Math.sqrt(variance) || 1 };
 }
 
+/** In deviations from the mean. */
 export const scaled = (value: number, { mean, deviation }: Scale): number => (value - mean) / deviation;

@@ -108,8 +108,8 @@ export class TrainedRuns {
     );
     const monotone = rows.every((groups) => groups.every((count, i) => i === 0 || count <= groups[i - 1]!));
     const claim = "a larger λ leaves fewer groups";
-    if (rows.some((groups) => groups.length < 2))
-      return { claim, holds: false, figure: "nothing was measured" };
+    if (rows.length === 0 || rows.some((groups) => groups.length < 2))
+      return { claim, holds: false, figure: "there are not two values of λ to compare" };
     const ends = rows.map((groups) => `${groups[0]!.toFixed(0)} to ${groups.at(-1)!.toFixed(0)}`);
     return {
       claim,
