@@ -41,7 +41,11 @@ function inProcess(setup: StepSetup, env: Readonly<Record<string, string>>): Pro
       else reject(new DgateError("CHECK", `webgpu: ${answer.failure}`));
     });
     child.once("error", ({ message }) => absent(message));
-    child.once("exit", (code, signal) => absent(`the process ended with ${code ?? signal}`));
+    child.once("exit", (code, signal) => {
+      // A driver takes the process along by a signal; an exit without an answer is our own failure.
+      if (signal) absent(`the process ended with ${signal}`);
+      else reject(new DgateError("CHECK", `webgpu: the process ended with ${code} and no answer.`));
+    });
     child.once("spawn", () => child.send(setup));
     child.once("exit", () => clearTimeout(timer));
   }).finally(() => child.kill("SIGKILL"));
