@@ -1,3 +1,4 @@
+import { warmupStableDecay } from "@dgate/core";
 import type { Schedule, TrainerOptions } from "@dgate/onnx/train";
 import type { Outcome } from "../training/point.ts";
 import type { Method } from "./method.ts";
@@ -82,9 +83,9 @@ async function underPenalty(
 
 /** λ from 0 to its full value over the first part of a phase. */
 const ramp =
-  (part = 0) =>
+  (warmup = 0) =>
   (lambda: number): Schedule =>
-    part === 0 ? lambda : (progress) => lambda * Math.min(1, progress / part);
+    warmupStableDecay(lambda, { warmup, decay: 0 });
 
 /** The part of a schedule between two moments, as a schedule of its own. */
 const within = (schedule: Schedule, from: number, to: number): Schedule =>

@@ -1,3 +1,4 @@
+import { warmupStableDecay } from "@dgate/core";
 import { adam, warmupCosine } from "@dgate/onnx/train";
 import type { ResultTable, Verdict } from "../experiment.ts";
 import { direct, penalised, type PenaltySettings } from "../methods/penalised.ts";
@@ -13,8 +14,9 @@ const usual = "D-Gating, D = 3, as it is";
 /** √p of LeNet-300-100's groups of 784 and 300 weights, in the mean: λ means the same with and without. */
 const meanRoot = (300 * Math.sqrt(784) + 100 * Math.sqrt(300)) / 400;
 
-const linear = (from: number, to: number) => (lambda: number) => (progress: number) =>
-  lambda * Math.min(1, Math.max(0, (progress - from) / (to - from)));
+/** λ up and down over parts of the steps. */
+const phases = (warmup: number, decay: number) => (lambda: number) =>
+  warmupStableDecay(lambda, { warmup, decay });
 
 const held = warmupCosine(0.1, { warmup: 1 / 16, hold: 0.7 - 1 / 16 });
 
@@ -24,8 +26,17 @@ const variants: readonly (readonly [name: string, settings: PenaltySettings])[] 
   ["gates start at one", { initial: "ones" }],
   ["gates a third as fast", { gateRate: (progress) => held(progress) / 3 }],
   ["gates twice as fast", { gateRate: (progress) => held(progress) * 2 }],
-  ["λ up over the first 30 %", { anneal: linear(0, 0.3) }],
-  ["λ down to 0 over the last 30 %", { anneal: linear(1, 0.7) }],
+  ["λ up over the first 30 %", { anneal: phases(0.3, 0) }],
+  ["λ down to 0 over the last 30 %", { anneal: phases(0, 0.3) }],
+  ["λ up over 30 %, down over 30 %", { anneal: phases(0.3, 0.3) }],
+  [
+    "λ up over 30 %, down over 30 %, last tenth without gates, a tenth of the rate",
+    { anneal: phases(0.3, 0.3), tune: 0.1, tuneRate: 0.1 },
+  ],
+  [
+    "λ up over 30 %, last quarter without gates, a tenth of the rate",
+    { anneal: phases(0.3, 0), tune: 0.25, tuneRate: 0.1 },
+  ],
   ["balanced eight times on the way", { rebalance: 8 }],
   ["groups weighted by √p", { groupWeights: "sqrt-size", anneal: (lambda) => () => lambda / meanRoot }],
   ["last quarter without gates", { tune: 0.25 }],

@@ -51,6 +51,7 @@ export {
   lambdaPath,
   linearWarmup,
   type PathInterpolation,
+  warmupStableDecay,
 } from "./schedule/lambda-schedule.ts";
 export {
   type TargetSparsityController,

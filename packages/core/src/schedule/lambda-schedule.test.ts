@@ -7,6 +7,7 @@ import {
   lambdaPath,
   linearWarmup,
   type PathInterpolation,
+  warmupStableDecay,
 } from "./lambda-schedule.ts";
 
 function along(schedule: LambdaSchedule, ...progress: number[]): number[] {
@@ -22,6 +23,18 @@ describe("λ schedules", () => {
     expect(along(linearWarmup(4, { warmup: 0.5 }), 0, 0.25, 0.5, 0.75, 1)).toEqual([0, 2, 4, 4, 4]);
     expect(along(linearWarmup(4, { warmup: 1, from: 2 }), 0, 0.5, 1)).toEqual([2, 3, 4]);
     expect(along(linearWarmup(4, { warmup: 0 }), 0, 1)).toEqual([4, 4]);
+  });
+
+  test("up, held and down", () => {
+    const at = [0, 0.125, 0.25, 0.5, 0.75, 0.875, 1];
+    const expected = (warmup: number, decay: number): number[] =>
+      along(warmupStableDecay(4, { warmup, decay }), ...at);
+    expect(expected(0.25, 0.25)).toEqual([0, 2, 4, 4, 4, 2, 0]);
+    expect(expected(0, 0.25)).toEqual([4, 4, 4, 4, 4, 2, 0]);
+    expect(expected(0.25, 0)).toEqual([0, 2, 4, 4, 4, 4, 4]);
+    expect(expected(0.5, 0.5)).toEqual([0, 1, 2, 4, 2, 1, 0]);
+    expect(expected(0, 0)).toEqual([4, 4, 4, 4, 4, 4, 4]);
+    expect(along(warmupStableDecay(4), 0.15, 0.3, 0.7, 0.85)).toBeAllClose([2, 4, 4, 2], tolerances.float64);
   });
 
   test("half a cosine", () => {
@@ -57,6 +70,16 @@ describe("λ schedules", () => {
     expect(along(jump, 0, 0.49, 0.5, 1)).toEqual([1, 1, 3, 3]);
   });
 
+  test("phases that fill training exactly are taken whatever rounding does", () => {
+    const part = fc.double({ min: 0, max: 1, noNaN: true });
+    fc.assert(
+      fc.property(part, part, (warmup, progress) => {
+        const lambda = warmupStableDecay(2, { warmup, decay: 1 - warmup })(progress);
+        expect(lambda >= 0 && lambda <= 2).toBe(true);
+      }),
+    );
+  });
+
   test("every schedule stays between its least and its largest λ, also outside [0, 1]", () => {
     const lambdas = fc.double({ min: 1e-6, max: 10, noNaN: true });
     const kinds = fc.constantFrom<PathInterpolation>("linear", "geometric", "step");
@@ -83,6 +106,12 @@ describe("λ schedules", () => {
     ["a negative λ", () => constantLambda(-1), /lambda is -1/],
     ["λ that is no number", () => linearWarmup(Number.NaN), /NaN/],
     ["a warm-up longer than training", () => linearWarmup(1, { warmup: 2 }), /warmup is 2/],
+    [
+      "phases longer than training",
+      () => warmupStableDecay(1, { warmup: 0.6, decay: 0.6 }),
+      /warmup \+ decay is 1.2/,
+    ],
+    ["a negative decay", () => warmupStableDecay(1, { decay: -0.1 }), /decay is -0.1/],
     ["an infinite end", () => cosineLambda({ from: 0, to: Infinity }), /to is Infinity/],
     ["no points", () => lambdaPath([]), /no points/],
     [

@@ -23,6 +23,26 @@ export function linearWarmup(
   ]);
 }
 
+/**
+ * From 0 in a straight line to `lambda` over the first `warmup` (default 0.3) of training, held, and in a straight line back to 0 over the last
+ * `decay` (default 0.3): at first the penalty would pull harder than a loss whose gradient has all factors as factors, and what is left at the end
+ * recovers from shrinkage. Groups that are dead stay so: with all factors at zero, so is every gradient.
+ */
+export function warmupStableDecay(
+  lambda: number,
+  { warmup = 0.3, decay = 0.3 }: { readonly warmup?: number; readonly decay?: number } = {},
+): LambdaSchedule {
+  checkNumber("warmupStableDecay", "warmup", warmup, 0, 1);
+  checkNumber("warmupStableDecay", "decay", decay, 0, 1);
+  checkNumber("warmupStableDecay", "warmup + decay", warmup + decay, 0, 1);
+  return lambdaPath([
+    ...(warmup > 0 ? [[0, 0] as const] : []),
+    [warmup, lambda],
+    [Math.max(warmup, 1 - decay), lambda],
+    ...(decay > 0 ? [[1, 0] as const] : []),
+  ]);
+}
+
 /** Half a cosine: `from + (to − from) · (1 − cos(π·progress)) / 2`. */
 export function cosineLambda({ from, to }: { readonly from: number; readonly to: number }): LambdaSchedule {
   checkNumber("cosineLambda", "from", from, 0);

@@ -64,7 +64,7 @@ class LearningRateCallback extends ProgressCallback {
   }
 }
 
-/** Sets λ before every step, of all sites or of the named ones; `constantLambda`, `linearWarmup`, … make schedules. */
+/** Sets λ before every step, of all sites or of the named ones; `constantLambda`, `warmupStableDecay`, … make schedules. */
 export function lambdaSchedule(
   schedule: LambdaSchedule,
   { sites }: { readonly sites?: readonly string[] } = {},
