@@ -1,11 +1,11 @@
 import type { Verdict } from "../experiment.ts";
 import type { TrainedRuns } from "../training/conclude-training.ts";
 import type { MethodSweep } from "../training/training-experiment.ts";
-import { gradient, magnitude, magnitudeAlone, magnitudeGently, random } from "./cut-then-tune.ts";
+import { gradient, magnitude, magnitudeAlone, random } from "./cut-then-tune.ts";
 import { fromScratch } from "./from-scratch.ts";
 import { hardConcrete } from "./hard-concrete.ts";
 import type { Method } from "./method.ts";
-import { direct, gating, gatingThenTune, proximal } from "./penalised.ts";
+import { direct, gating, gatingUpAndDown, proximal } from "./penalised.ts";
 
 /** Strengths for each kind of method. */
 export interface Strengths {
@@ -28,8 +28,8 @@ export interface Strengths {
 /** D-Gating, as it is. */
 const gatings = [gating(2), gating(3), gating(4)] as const;
 
-/** D-Gating, then training of what is left. */
-const tunedGatings = [gatingThenTune(3)] as const;
+/** With the schedule of λ that helps most. */
+const scheduled = gatingUpAndDown(3);
 
 /** Penalties without gates. */
 const directs = [direct(2), direct(3)] as const;
@@ -40,7 +40,7 @@ const penalties = [...directs, ...proximals] as const;
 const groupLassos = new Set<Method>([gatings[0], directs[0], proximals[0]]);
 
 /** Train, cut, train on. */
-const cuts = [magnitude, magnitudeGently, gradient, random] as const;
+const cuts = [magnitude, gradient, random] as const;
 
 const names = (methods: readonly { readonly name: string }[]): readonly string[] =>
   methods.map(({ name }) => name);
@@ -48,7 +48,7 @@ const names = (methods: readonly { readonly name: string }[]): readonly string[]
 /** Every method that has strengths. */
 export function allMethods({ lambdas, fractions, ...own }: Strengths): readonly MethodSweep[] {
   const sweeps = [
-    ...[...gatings, ...tunedGatings].map((method) => ({ method, strengths: lambdas })),
+    ...[...gatings, scheduled].map((method) => ({ method, strengths: lambdas })),
     ...directs.map((method) => ({ method, strengths: own.direct ?? lambdas })),
     ...proximals.map((method) => ({ method, strengths: own.proximal ?? lambdas })),
     { method: hardConcrete, strengths: own.hardConcrete ?? lambdas },
@@ -84,7 +84,9 @@ export function comparisons(
     trained.fewerWithLambda(own),
     trained.removalCostsNothing(own, removal),
     // One depth against each: the best of several on the test set would be flattered.
-    ...there([gatings[1]]).flatMap((ours) => there(others).map((theirs) => trained.ahead(ours, theirs))),
-    ...there(tunedGatings).flatMap((ours) => there(cuts).map((theirs) => trained.ahead(ours, theirs))),
+    ...there([gatings[1], scheduled]).flatMap((ours) =>
+      there(others).map((theirs) => trained.ahead(ours, theirs)),
+    ),
+    ...there([scheduled]).map((ours) => trained.ahead(ours, gatings[1].name)),
   ];
 }

@@ -58,15 +58,6 @@ const cut = (
 /** Norms of the groups' own weights, divided by the layer's mean. */
 export const magnitude: Method = cut("magnitude, then fine-tune", 7, () => "l2", halfAndHalf);
 
-/** The same, late and at a tenth of the rate, as after D-Gating. */
-export const magnitudeGently: Method = cut(
-  "magnitude at three quarters, then fine-tune gently",
-  6,
-  () => "l2",
-  { tune: 0.25, tuneRate: 0.1 },
-  true,
-);
-
 /** The same with all steps for the dense model. */
 export const magnitudeAlone: Method = cut(
   "magnitude, no fine-tuning",

@@ -1,4 +1,4 @@
-import { warmupStableDecay } from "@dgate/core";
+import { type LambdaSchedule, warmupStableDecay } from "@dgate/core";
 import type { Schedule, TrainerOptions } from "@dgate/onnx/train";
 import type { Outcome } from "../training/point.ts";
 import type { Method } from "./method.ts";
@@ -111,11 +111,14 @@ export const penalised = (
 export const gating = (depth: 2 | 3 | 4): Method =>
   penalised(`D-Gating, D = ${depth}`, { depth }, { colour: depth - 1 });
 
-/** D-Gating for three quarters of the steps, then training of what is left, without gates, at a tenth of the rate: the whole one would undo what was learned. */
-export const gatingThenTune = (depth: 2 | 3 | 4): Method =>
+/** λ as it helps most (`gating-settings`): up from 0 over the first 30 % of the steps, down to 0 over the last 30 %. */
+export const upAndDown = (lambda: number): LambdaSchedule => warmupStableDecay(lambda);
+
+/** D-Gating with that λ. */
+export const gatingUpAndDown = (depth: 2 | 3 | 4): Method =>
   penalised(
-    `D-Gating, D = ${depth}, then fine-tune`,
-    { depth, tune: 0.25, tuneRate: 0.1 },
+    `D-Gating, D = ${depth}, λ up and down`,
+    { depth, anneal: upAndDown },
     { colour: depth - 1, dashed: true },
   );
 

@@ -1,7 +1,7 @@
 import { warmupStableDecay } from "@dgate/core";
 import { adam, warmupCosine } from "@dgate/onnx/train";
 import type { ResultTable, Verdict } from "../experiment.ts";
-import { direct, penalised, type PenaltySettings } from "../methods/penalised.ts";
+import { direct, penalised, type PenaltySettings, proximal, upAndDown } from "../methods/penalised.ts";
 import type { Method } from "../methods/method.ts";
 import { signedMean } from "../report/figures.ts";
 import type { TrainedRuns } from "../training/conclude-training.ts";
@@ -10,6 +10,7 @@ import { lenetTask } from "../vision/lenet-300-100.ts";
 import { mnistFiles } from "../vision/image-data.ts";
 
 const usual = "D-Gating, D = 3, as it is";
+const upAndDownName = "λ up over 30 %, down over 30 %";
 
 /** √p of LeNet-300-100's groups of 784 and 300 weights, in the mean: λ means the same with and without. */
 const meanRoot = (300 * Math.sqrt(784) + 100 * Math.sqrt(300)) / 400;
@@ -28,7 +29,7 @@ const variants: readonly (readonly [name: string, settings: PenaltySettings])[] 
   ["gates twice as fast", { gateRate: (progress) => held(progress) * 2 }],
   ["λ up over the first 30 %", { anneal: phases(0.3, 0) }],
   ["λ down to 0 over the last 30 %", { anneal: phases(0, 0.3) }],
-  ["λ up over 30 %, down over 30 %", { anneal: phases(0.3, 0.3) }],
+  [upAndDownName, { anneal: upAndDown }],
   [
     "λ up over 30 %, down over 30 %, last tenth without gates, a tenth of the rate",
     { anneal: phases(0.3, 0.3), tune: 0.1, tuneRate: 0.1 },
@@ -59,12 +60,27 @@ const variantMethods: readonly Method[] = variants.map(([name, settings], i) =>
   penalised(name, { depth: 3, ...settings }, { colour: 1 + (i % 9), dashed: i > 8 }),
 );
 
+/** What D-Gating is compared with, as it is and with the same λ. */
+const others: readonly Method[] = [
+  ...[direct(2), direct(3)],
+  ...([2, 3] as const).flatMap((depth) =>
+    (["sparse", "proximal"] as const).map((penalty) => {
+      const { name, colour } = (penalty === "sparse" ? direct : proximal)(depth);
+      return penalised(
+        `${name}, λ up and down`,
+        { depth, penalty, anneal: upAndDown },
+        { colour, dashed: true },
+      );
+    }),
+  ),
+];
+
 /** Leads over the usual settings at each size. */
 function leadsTable(trained: TrainedRuns): ResultTable {
   return {
     title: "Points of accuracy ahead of the usual settings, seed by seed: mean ± standard error",
     header: ["", ...trained.sizes.map((size) => `${Math.round(size * trained.groups)} neurons`)],
-    rows: [...variants.slice(1).map(([name]) => name), direct(2).name, direct(3).name].map((name) => [
+    rows: [...variants.slice(1).map(([name]) => name), ...others.map(({ name }) => name)].map((name) => [
       name,
       ...trained.sizes.map((size) => {
         const [lead] = trained.leads(name, usual, [size]);
@@ -93,7 +109,7 @@ export const gatingSettings = trainingExperiment({
       ? variantMethods.slice(0, 2).map((method) => ({ method, strengths: [8e-3, 1.6e-2] }))
       : [
           ...variantMethods.map((method) => ({ method, strengths: [4e-3, 1.2e-2, 3.2e-2] })),
-          ...[direct(2), direct(3)].map((method) => ({ method, strengths: [2e-3, 6e-3, 2e-2] })),
+          ...others.map((method) => ({ method, strengths: [2e-3, 6e-3, 2e-2] })),
         ],
   verdicts(trained): readonly Verdict[] {
     const common = [
@@ -104,7 +120,7 @@ export const gatingSettings = trainingExperiment({
     return [
       ...common,
       ...variants.slice(1).map(([name]) => trained.ahead(name, usual)),
-      ...[direct(2), direct(3)].map(({ name }) => trained.ahead(usual, name)),
+      ...others.map(({ name }) => trained.ahead(name.endsWith("up and down") ? upAndDownName : usual, name)),
     ];
   },
   more: (trained) => ({ tables: [leadsTable(trained)] }),
