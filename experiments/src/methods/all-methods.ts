@@ -11,6 +11,8 @@ import { direct, gating, gatingUpAndDown, proximal } from "./penalised.ts";
 export interface Strengths {
   /** λ of D-Gating and of what it is compared with. */
   readonly lambdas: readonly number[];
+  /** Largest λ where it rises and falls (default: `lambdas`). */
+  readonly upAndDown?: readonly number[];
   /** λ of all that has the penalty of D = 2, where that takes others. */
   readonly groupLasso?: readonly number[];
   /** λ of the sub-gradients of the sparse penalty (default: `lambdas`). */
@@ -48,7 +50,8 @@ const names = (methods: readonly { readonly name: string }[]): readonly string[]
 /** Every method that has strengths. */
 export function allMethods({ lambdas, fractions, ...own }: Strengths): readonly MethodSweep[] {
   const sweeps = [
-    ...[...gatings, scheduled].map((method) => ({ method, strengths: lambdas })),
+    ...gatings.map((method) => ({ method, strengths: lambdas })),
+    { method: scheduled, strengths: own.upAndDown ?? lambdas },
     ...directs.map((method) => ({ method, strengths: own.direct ?? lambdas })),
     ...proximals.map((method) => ({ method, strengths: own.proximal ?? lambdas })),
     { method: hardConcrete, strengths: own.hardConcrete ?? lambdas },

@@ -45,10 +45,12 @@ const onCifar = ({ gate, network, rate, penaltyRamp = 0, ...about }: CifarOption
       quick
         ? [{ method: gating(2), strengths: [5e-3, 1.6e-2] }]
         : allMethods({
-            lambdas: [6e-3, 1e-2, 1.6e-2],
-            groupLasso: [6e-3, 1.2e-2, 2.5e-2],
-            hardConcrete: [1e-2, 3e-2, 9e-2],
-            fromScratch: [6e-3, 1.6e-2],
+            lambdas: [8e-3, 1.2e-2, 1.8e-2],
+            upAndDown: [1.2e-2, 1.8e-2, 2.8e-2],
+            direct: [5e-3, 9e-3, 1.6e-2],
+            proximal: [5e-3, 9e-3, 1.6e-2],
+            hardConcrete: [4e-2, 6e-2, 9e-2],
+            fromScratch: [8e-3, 1.8e-2],
             fractions: [0.7, 0.4, 0.2],
           }),
     verdicts: comparisons,

@@ -18,6 +18,7 @@ export function sampleRun(depth: number, changes: Partial<TrainDocument> = {}): 
     (_, epoch): EpochRecord => ({
       epoch,
       time: 90 * epoch,
+      lambdaTime: 90 * 2e-3 * epoch,
       loss: epoch === 0 ? null : 0.1 + 2 * Math.exp(-epoch / 3),
       accuracy: 0.1 + 0.86 * (1 - Math.exp(-epoch / 2)),
       sites: kinds.map(({ site, decay }) => {
@@ -69,6 +70,7 @@ export function sampleRun(depth: number, changes: Partial<TrainDocument> = {}): 
       method: "dgate",
       depth,
       lambda: 2e-3,
+      lambdaSchedule: "constant",
       sites: ["neurons", "inputs"],
       epochs,
       batch: 128,

@@ -1,3 +1,11 @@
+export {
+  constantLambda,
+  cosineLambda,
+  type LambdaSchedule,
+  lambdaPath,
+  linearWarmup,
+  warmupStableDecay,
+} from "@dgate/core";
 export type { Batch } from "./recover/batches.ts";
 export type { Checkpoint } from "./train/checkpoint.ts";
 export type { TrainProvider } from "./train/engine.ts";

@@ -1,4 +1,12 @@
 export {
+  constantLambda,
+  cosineLambda,
+  type LambdaSchedule,
+  lambdaPath,
+  linearWarmup,
+  warmupStableDecay,
+} from "@dgate/core";
+export {
   type BackendChoice,
   type BackendName,
   backendNames,

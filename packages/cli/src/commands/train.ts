@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { isImageTask } from "../data/load-task.ts";
 import { type Context, printResult } from "../io/context.ts";
 import { describeRun } from "../train/describe.ts";
+import { lambdaSchedules } from "../train/rates.ts";
 import type { TrainRequest } from "../train/request.ts";
 import { listOf, realNumber, wholeNumber } from "./arguments.ts";
 
@@ -17,6 +18,7 @@ interface TrainFlags {
   readonly method: TrainRequest["method"];
   readonly depth: number;
   readonly lambda?: number;
+  readonly lambdaSchedule: TrainRequest["lambdaSchedule"];
   readonly sites?: SiteKind[];
   readonly epochs?: number;
   readonly batch?: number;
@@ -57,6 +59,14 @@ export function addTrain(program: Command, context: Context): void {
       "--lambda <L>",
       "strength of the penalty, at least 0 (default: by the data)",
       realNumber({ least: 0 }),
+    )
+    .addOption(
+      new Option(
+        "--lambda-schedule <name>",
+        "up from 0 over the first 30 % of the steps and down to 0 over the last 30 %, or constant",
+      )
+        .choices(lambdaSchedules)
+        .default("up-and-down"),
     )
     .option(
       "--sites <kinds>",

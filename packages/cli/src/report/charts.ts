@@ -168,32 +168,34 @@ const strong = (colour: string): Series => ({
   itemStyle: { color: colour },
 });
 
-/** Gap and imbalance of one run beside the law of gradient flow, exp(−4λt/D). */
+/** Gap and imbalance of one run beside the law of gradient flow, exp(−4∫λdt/D). */
 export function gapChart(run: TrainDocument): Chart {
   const over = (value: (sites: EpochRecord["sites"]) => number): Points =>
     run.history.map(({ time, sites }) => [time, value(sites)] as const);
   const largest = over((sites) => Math.max(...sites.map((site) => site.imbalance)));
   const medians = over((sites) => Math.max(...sites.map((site) => site.medianImbalance)));
   const gap = over((sites) => sites.reduce((sum, site) => sum + site.gap, 0));
-  const start = medians.find(([, value]) => value > 0) ?? [0, 1];
-  const theory = medians.map(([time]) => {
-    return [
-      time,
-      start[1] * Math.exp((-4 * run.settings.lambda * (time - start[0])) / run.settings.depth),
-    ] as const;
+  const first = Math.max(
+    0,
+    medians.findIndex(([, value]) => value > 0),
+  );
+  const start = { value: medians[first]?.[1] || 1, lambdaTime: run.history[first]?.lambdaTime ?? 0 };
+  const theory = run.history.map(({ time, lambdaTime }) => {
+    const decay = Math.exp((-4 * (lambdaTime - start.lambdaTime)) / run.settings.depth);
+    return [time, start.value * decay] as const;
   });
   return {
     title: `Gap and imbalance, ${nameOf(run)}`,
     caption:
       "|‖ω‖² − γ²|, median and largest of the groups, and the gap between smooth and sparse penalty, against t = Σ rate / (1 − momentum). " +
-      "Under gradient flow the imbalance decays as exp(−4λt/D), dashed. The largest is that of groups in use, which the noise of the steps keeps out of balance.",
+      "Under gradient flow the imbalance decays as exp(−4∫λdt/D), dashed. The largest is that of groups in use, which the noise of the steps keeps out of balance.",
     option: {
       ...frame,
       xAxis: axis("t", { type: "value", nameGap: 26, min: 0, max: "dataMax" }),
       yAxis: axis("", { type: "log" }),
       series: [
         line("median", positive(medians), strong(colourOf(run))),
-        line("exp(−4λt/D)", positive(theory), dashed(ink.text)),
+        line("exp(−4∫λdt/D)", positive(theory), dashed(ink.text)),
         line("largest", positive(largest), strong(LARGEST)),
         line("gap", positive(gap), strong(DENSE)),
       ],

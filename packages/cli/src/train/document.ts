@@ -44,7 +44,9 @@ export interface TrainSettings {
   readonly arch: string;
   readonly method: Method;
   readonly depth: number;
+  /** The largest over training. */
   readonly lambda: number;
+  readonly lambdaSchedule: LambdaScheduleName;
   readonly sites: readonly string[];
   readonly epochs: number;
   readonly batch: number;
@@ -58,6 +60,9 @@ export interface TrainSettings {
   readonly trainSize: number;
   readonly testSize: number;
 }
+
+/** λ over the steps: as `warmupStableDecay` of `@dgate/core` has it, or always the same. */
+export type LambdaScheduleName = "up-and-down" | "constant";
 
 /** `dgate`: gates; `direct`: the sparse penalty L2,1 itself by sub-gradient; `dense`: no penalty, the baseline alone. */
 export type Method = "dgate" | "direct" | "dense";
@@ -97,6 +102,8 @@ export interface EpochRecord {
   readonly epoch: number;
   /** Time of the gradient flow: the learning rates so far, divided by 1 − momentum. */
   readonly time: number;
+  /** ∫ λ dt so far: what the penalty has done to the balance of gates. */
+  readonly lambdaTime: number;
   /** Mean loss of the epoch, penalty included; null at the start. */
   readonly loss: number | null;
   /** On the test set. */
@@ -107,6 +114,7 @@ export interface EpochRecord {
 interface EpochSite {
   readonly site: string;
   readonly active: number;
+  /** This penalty and those after it are told for the largest λ of training. */
   readonly smooth: number;
   readonly sparse: number;
   readonly gap: number;

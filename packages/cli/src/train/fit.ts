@@ -1,5 +1,6 @@
 import { findDeadGroups } from "@dgate/core";
 import {
+  lambdaSchedule,
   learningRateSchedule,
   type SparsityMonitor,
   type SparsityRecord,
@@ -11,7 +12,7 @@ import {
 } from "@dgate/tfjs";
 import * as tf from "@tensorflow/tfjs";
 import { type EpochRecord, significant } from "./document.ts";
-import { flowTimes, rateSchedule } from "./rates.ts";
+import { flowPositions, penaltySchedule, rateSchedule } from "./rates.ts";
 import { scoreModel } from "./score.ts";
 import type { Session } from "./session.ts";
 
@@ -63,7 +64,7 @@ export async function fit(
     signal: context.signal,
     callbacks: [
       learningRateSchedule(rateSchedule(request)),
-      ...(monitor ? [monitor] : []),
+      ...(monitor ? [lambdaSchedule(penaltySchedule(request)), monitor] : []),
       scores,
       progressLines(session, label, { scores, monitor }),
       // Last, so that a checkpoint holds what the others recorded.
@@ -139,15 +140,16 @@ function progressLines(
 
 /** Joins what the observers recorded. */
 export function historyOf({ request, task }: Session, { scores, monitor }: Observers): EpochRecord[] {
-  const times = flowTimes(request, Math.ceil(task.train.count / request.batch));
+  const positions = flowPositions(request, Math.ceil(task.train.count / request.batch));
   return scores.records.map(({ epoch, loss, score }) => ({
     epoch,
-    time: significant(times[epoch] ?? 0),
+    time: significant(positions[epoch]?.time ?? 0),
+    lambdaTime: significant(positions[epoch]?.lambdaTime ?? 0),
     loss: loss === null ? null : significant(loss),
     accuracy: score,
     sites: sitesOf(
       monitor?.records.find((record) => record.epoch === epoch),
-      request.threshold,
+      request,
     ),
   }));
 }
@@ -157,16 +159,24 @@ function activeOf(norms: readonly number[] = [], relative: number): number {
   return norms.length > 0 ? findDeadGroups(norms, { relative, keepAtLeast: 0 }).kept.length : 0;
 }
 
-function sitesOf(record: SparsityRecord | undefined, threshold: number): EpochRecord["sites"] {
+function sitesOf(
+  record: SparsityRecord | undefined,
+  { threshold, lambda }: Session["request"],
+): EpochRecord["sites"] {
   if (!record) return [];
-  return record.report.sites.map(({ site, smooth, sparse, gap, imbalance, medianImbalance }) => ({
-    site,
-    active: activeOf(record.norms[site], threshold),
-    smooth: significant(smooth),
-    sparse: significant(sparse),
-    gap: significant(gap),
-    imbalance: significant(imbalance),
-    medianImbalance: significant(medianImbalance),
-    norms: (record.norms[site] ?? []).map((norm) => significant(norm, 4)),
-  }));
+  return record.report.sites.map(({ site, smooth, sparse, gap, imbalance, medianImbalance }) => {
+    // Penalties are proportional to λ, which may be anything at the moment.
+    const now = record.lambda[site] ?? 0;
+    const scaled = (penalty: number): number => significant(now > 0 ? (penalty * lambda) / now : 0);
+    return {
+      site,
+      active: activeOf(record.norms[site], threshold),
+      smooth: scaled(smooth),
+      sparse: scaled(sparse),
+      gap: scaled(gap),
+      imbalance: significant(imbalance),
+      medianImbalance: significant(medianImbalance),
+      norms: (record.norms[site] ?? []).map((norm) => significant(norm, 4)),
+    };
+  });
 }

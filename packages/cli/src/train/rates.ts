@@ -1,4 +1,6 @@
+import { constantLambda, type LambdaSchedule, warmupStableDecay } from "@dgate/core";
 import { holdThenCosine, type LearningRateSchedule } from "@dgate/tfjs";
+import type { LambdaScheduleName } from "./document.ts";
 import type { TrainRequest } from "./request.ts";
 
 /** Fraction of the steps in which the rate is held. */
@@ -13,26 +15,44 @@ export function rateSchedule({
   return holdThenCosine(lr, { hold: HOLD, warmup: Math.min(HOLD, warmup / epochs) });
 }
 
-/**
- * Time of the gradient flow after each epoch, from 0 at the start: t = Σ rate / (1 − momentum) over its steps. Adam has no such factor
- * and gets the sum of the rates.
- */
-export function flowTimes(
-  {
-    optimizer,
-    momentum,
-    ...schedule
-  }: Pick<TrainRequest, "lr" | "warmup" | "epochs" | "optimizer" | "momentum">,
+/** What λ can do over the steps, the default first: the experiment `gating-settings` shows what it is worth. */
+export const lambdaSchedules: readonly LambdaScheduleName[] = ["up-and-down", "constant"];
+
+/** λ of `dgate train`. */
+export const penaltySchedule = ({
+  lambda,
+  lambdaSchedule,
+}: Pick<TrainRequest, "lambda" | "lambdaSchedule">): LambdaSchedule =>
+  lambdaSchedule === "constant" ? constantLambda(lambda) : warmupStableDecay(lambda);
+
+/** Where the gradient flow stands after an epoch. */
+export interface FlowPosition {
+  /** t = Σ rate / (1 − momentum) over the steps. Adam has no such factor and gets the sum of the rates. */
+  readonly time: number;
+  /** ∫ λ dt. */
+  readonly lambdaTime: number;
+}
+
+/** The position after each epoch, from the start on. */
+export function flowPositions(
+  request: Pick<
+    TrainRequest,
+    "lr" | "warmup" | "epochs" | "optimizer" | "momentum" | "lambda" | "lambdaSchedule"
+  >,
   stepsPerEpoch: number,
-): number[] {
-  const rate = rateSchedule(schedule);
-  const factor = optimizer === "sgd" ? 1 / (1 - momentum) : 1;
-  const times = [0];
-  for (let epoch = 0; epoch < schedule.epochs; epoch++) {
-    let sum = 0;
-    for (let step = 0; step < stepsPerEpoch; step++)
-      sum += rate((epoch + step / stepsPerEpoch) / schedule.epochs);
-    times.push(times[epoch]! + factor * sum);
+): FlowPosition[] {
+  const rate = rateSchedule(request);
+  const lambda = penaltySchedule(request);
+  const factor = request.optimizer === "sgd" ? 1 / (1 - request.momentum) : 1;
+  let at: FlowPosition = { time: 0, lambdaTime: 0 };
+  const positions = [at];
+  for (let epoch = 0; epoch < request.epochs; epoch++) {
+    for (let step = 0; step < stepsPerEpoch; step++) {
+      const progress = (epoch + step / stepsPerEpoch) / request.epochs;
+      const dt = factor * rate(progress);
+      at = { time: at.time + dt, lambdaTime: at.lambdaTime + dt * lambda(progress) };
+    }
+    positions.push(at);
   }
-  return times;
+  return positions;
 }

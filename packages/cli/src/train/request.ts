@@ -1,5 +1,5 @@
 import type { BackendName, SiteKind } from "@dgate/tfjs";
-import type { Method } from "./document.ts";
+import type { LambdaScheduleName, Method } from "./document.ts";
 
 /** What `dgate train` is asked for, defaults filled in. */
 export interface TrainRequest {
@@ -8,7 +8,9 @@ export interface TrainRequest {
   readonly arch: string;
   readonly method: Method;
   readonly depth: number;
+  /** λ; of a schedule, its largest value. */
   readonly lambda: number;
+  readonly lambdaSchedule: LambdaScheduleName;
   /** Those of the architecture if left out. */
   readonly sites?: readonly SiteKind[] | undefined;
   readonly epochs: number;

@@ -50,7 +50,7 @@ function targetsOf({ kind, train, outputs }: Task): tf.Tensor {
 /** The settings that decide the outcome, for the document and to recognise a checkpoint. */
 export function settingsOf({ request, task, sites }: Session): TrainSettings {
   const { data, target, arch, method, depth, lambda, epochs, batch, lr, momentum, optimizer } = request;
-  const { warmup, initialisation, threshold, seed } = request;
+  const { lambdaSchedule, warmup, initialisation, threshold, seed } = request;
   return {
     data,
     target: target ?? null,
@@ -58,6 +58,7 @@ export function settingsOf({ request, task, sites }: Session): TrainSettings {
     method,
     depth,
     lambda,
+    lambdaSchedule,
     sites,
     epochs,
     batch,
