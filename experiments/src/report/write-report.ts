@@ -110,7 +110,14 @@ async function recordsOf(
 /** A plot as a file of its own, in colours that can be read on light and dark paper: it cannot see those of a page. */
 function plotFile(chart: LineChart): string {
   const svg = drawLineChart(chart, ["wide"]).replace(/^<div[^>]*>|<\/div>$/g, "");
+  // The drawing library numbers its classes over all plots of a process: the same plot would be another file each time.
+  const classes = new Map<string, string>();
+  const classOf = (name: string): string => {
+    if (!classes.has(name)) classes.set(name, `c${classes.size}`);
+    return classes.get(name)!;
+  };
   return svg
+    .replace(/zr\d+-cls-\d+/g, classOf)
     .replaceAll("var(--text)", "#7d8590")
     .replaceAll("var(--faint)", "#7d8590")
     .replaceAll("var(--line)", "#7d8590");
