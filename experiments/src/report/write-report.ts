@@ -110,14 +110,14 @@ async function recordsOf(
 /** A plot as a file of its own, in colours that can be read on light and dark paper: it cannot see those of a page. */
 function plotFile(chart: LineChart): string {
   const svg = drawLineChart(chart, ["wide"]).replace(/^<div[^>]*>|<\/div>$/g, "");
-  // The drawing library numbers its classes over all plots of a process: the same plot would be another file each time.
-  const classes = new Map<string, string>();
-  const classOf = (name: string): string => {
-    if (!classes.has(name)) classes.set(name, `c${classes.size}`);
-    return classes.get(name)!;
+  // The drawing library numbers its classes and clips over all plots of a process: the same plot would be another file each time.
+  const names = new Map<string, string>();
+  const nameOf = (name: string): string => {
+    if (!names.has(name)) names.set(name, `n${names.size}`);
+    return names.get(name)!;
   };
   return svg
-    .replace(/zr\d+-cls-\d+/g, classOf)
+    .replace(/zr\d+-[\w-]+/g, nameOf)
     .replaceAll("var(--text)", "#7d8590")
     .replaceAll("var(--faint)", "#7d8590")
     .replaceAll("var(--line)", "#7d8590");
