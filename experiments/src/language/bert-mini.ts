@@ -1,4 +1,4 @@
-import { allMethods, comparisons, type Strengths } from "../methods/all-methods.ts";
+import { allMethods, comparedTables, comparisons, type Strengths } from "../methods/all-methods.ts";
 import { gating } from "../methods/penalised.ts";
 import { accuracy, trainingExperiment } from "../training/training-experiment.ts";
 import { bertMiniTask } from "./bert-mini-task.ts";
@@ -29,6 +29,7 @@ function bertMiniExperiment(kind: "heads" | "ffn", title: string, strengths: Str
       trained.quick
         ? [trained.fewerWithLambda([ours.name]), trained.removalCostsNothing([ours.name], 2)]
         : comparisons(trained, 2),
+    more: comparedTables,
   });
 }
 

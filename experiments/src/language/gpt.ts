@@ -1,4 +1,10 @@
-import { allMethods, comparisons, quickMethods, type Strengths } from "../methods/all-methods.ts";
+import {
+  allMethods,
+  comparedTables,
+  comparisons,
+  quickMethods,
+  type Strengths,
+} from "../methods/all-methods.ts";
 import { type ScoreKind, trainingExperiment } from "../training/training-experiment.ts";
 import { charGptTask, shakespeareFile } from "./char-gpt-task.ts";
 
@@ -40,6 +46,7 @@ function gptExperiment(
     sizes: (quick) => (quick ? strengths.quickSizes : strengths.sizes),
     sweeps: (quick) => (quick ? quickMethods(strengths.quick) : allMethods(strengths.whole)),
     verdicts: (trained) => comparisons(trained, 0.02),
+    more: comparedTables,
   });
 }
 

@@ -11,6 +11,7 @@ import { mnistFiles } from "../vision/image-data.ts";
 
 const usual = "D-Gating, D = 3, as it is";
 const upAndDownName = "λ up over 30 %, down over 30 %";
+const upAndDownSuffix = ", λ up and down";
 
 /** √p of LeNet-300-100's groups of 784 and 300 weights, in the mean: λ means the same with and without. */
 const meanRoot = (300 * Math.sqrt(784) + 100 * Math.sqrt(300)) / 400;
@@ -62,12 +63,13 @@ const variantMethods: readonly Method[] = variants.map(([name, settings], i) =>
 
 /** What D-Gating is compared with, as it is and with the same λ. */
 const others: readonly Method[] = [
-  ...[direct(2), direct(3)],
+  direct(2),
+  direct(3),
   ...([2, 3] as const).flatMap((depth) =>
     (["sparse", "proximal"] as const).map((penalty) => {
       const { name, colour } = (penalty === "sparse" ? direct : proximal)(depth);
       return penalised(
-        `${name}, λ up and down`,
+        `${name}${upAndDownSuffix}`,
         { depth, penalty, anneal: upAndDown },
         { colour, dashed: true },
       );
@@ -87,6 +89,17 @@ function leadsTable(trained: TrainedRuns): ResultTable {
         return lead ? signedMean(lead, trained.score.digits) : "–";
       }),
     ]),
+  };
+}
+
+/** D-Gating against what it is compared with, where λ rises and falls for both. */
+function sameLambdaTable(trained: TrainedRuns): ResultTable {
+  const same = others.filter(({ name }) => name.endsWith(upAndDownSuffix));
+  return {
+    title:
+      "D-Gating, D = 3, with λ up and down, against the others with that λ: lead in points of accuracy, mean over the sizes ± standard error",
+    header: ["against", "lead"],
+    rows: same.map(({ name }) => [name, trained.leadCell(upAndDownName, name)]),
   };
 }
 
@@ -112,16 +125,9 @@ export const gatingSettings = trainingExperiment({
           ...others.map((method) => ({ method, strengths: [2e-3, 6e-3, 2e-2] })),
         ],
   verdicts(trained): readonly Verdict[] {
-    const common = [
-      trained.fewerWithLambda([usual]),
-      trained.removalCostsNothing([usual], trained.quick ? 1 : 0.5),
-    ];
-    if (trained.quick) return common;
-    return [
-      ...common,
-      ...variants.slice(1).map(([name]) => trained.ahead(name, usual)),
-      ...others.map(({ name }) => trained.ahead(name.endsWith("up and down") ? upAndDownName : usual, name)),
-    ];
+    return [trained.fewerWithLambda([usual]), trained.removalCostsNothing([usual], trained.quick ? 1 : 0.5)];
   },
-  more: (trained) => ({ tables: [leadsTable(trained)] }),
+  more: (trained) => ({
+    tables: [leadsTable(trained), ...(trained.quick ? [] : [sameLambdaTable(trained)])],
+  }),
 });

@@ -1,5 +1,5 @@
 import type { Experiment, ResultTable, Verdict } from "../experiment.ts";
-import { comparisons } from "../methods/all-methods.ts";
+import { comparedTables, comparisons } from "../methods/all-methods.ts";
 import { magnitudeAlone, random } from "../methods/cut-then-tune.ts";
 import { gating } from "../methods/penalised.ts";
 import { mean } from "../report/figures.ts";
@@ -23,6 +23,7 @@ export function featureExperiment({ features, removalCost, ...definition }: Feat
     verdicts: (trained) => verdictsOf(trained, removalCost),
     more: (trained) => ({
       tables: [
+        ...comparedTables(trained).tables,
         stabilityTable(
           trained,
           definition.sweeps(trained.quick).map(({ method }) => method.name),

@@ -1,5 +1,5 @@
 import type { SiteKind } from "@dgate/onnx";
-import { allMethods, comparisons } from "../methods/all-methods.ts";
+import { allMethods, comparedTables, comparisons } from "../methods/all-methods.ts";
 import { gating } from "../methods/penalised.ts";
 import type { TaskOptions } from "../training/task.ts";
 import { accuracy, trainingExperiment, type TrainingExperiment } from "../training/training-experiment.ts";
@@ -54,6 +54,7 @@ const onCifar = ({ gate, network, rate, penaltyRamp = 0, ...about }: CifarOption
             fractions: [0.7, 0.4, 0.2],
           }),
     verdicts: comparisons,
+    more: comparedTables,
   });
 
 export const cifarLenet5 = onCifar({

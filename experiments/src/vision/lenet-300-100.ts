@@ -1,4 +1,4 @@
-import { allMethods, comparisons, quickMethods } from "../methods/all-methods.ts";
+import { allMethods, comparedTables, comparisons, quickMethods } from "../methods/all-methods.ts";
 import type { TaskOptions } from "../training/task.ts";
 import { accuracy, trainingExperiment } from "../training/training-experiment.ts";
 import { drawnDigits, mnist, mnistFiles } from "./image-data.ts";
@@ -42,6 +42,7 @@ export const lenetNeurons = trainingExperiment({
           fractions: [0.5, 0.3, 0.16, 0.08],
         }),
   verdicts: comparisons,
+  more: comparedTables,
 });
 
 export const lenetPixels = trainingExperiment({
@@ -66,4 +67,5 @@ export const lenetPixels = trainingExperiment({
           fractions: [0.5, 0.25, 0.1],
         }),
   verdicts: comparisons,
+  more: comparedTables,
 });
