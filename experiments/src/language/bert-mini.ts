@@ -35,6 +35,7 @@ function bertMiniExperiment(kind: "heads" | "ffn", title: string, strengths: Str
 
 export const bertMiniHeads = bertMiniExperiment("heads", "attention heads", {
   lambdas: [1e-3, 3e-3, 1e-2],
+  upAndDown: [2e-3, 6e-3, 2.5e-2],
   direct: [1e-2, 5e-2, 0.2],
   proximal: [50, 80, 110],
   hardConcrete: [4e-3, 1.2e-2, 4e-2],
@@ -43,6 +44,7 @@ export const bertMiniHeads = bertMiniExperiment("heads", "attention heads", {
 
 export const bertMiniFfn = bertMiniExperiment("ffn", "neurons of the feed-forward layers", {
   lambdas: [5e-6, 2e-5, 1e-4],
+  upAndDown: [1e-5, 4e-5, 2.5e-4],
   direct: [1e-4, 5e-4, 3e-3],
   proximal: [6, 9, 13],
   hardConcrete: [2e-5, 1e-4, 4e-4],

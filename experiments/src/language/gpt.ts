@@ -53,6 +53,7 @@ function gptExperiment(
 export const gptHeads = gptExperiment("gpt-heads", "attention heads", ["heads"], {
   whole: {
     lambdas: [3e-4, 1e-3, 4e-3],
+    upAndDown: [6e-4, 2.5e-3, 1e-2],
     direct: [1e-3, 5e-3, 1.5e-2],
     proximal: [1, 2, 4],
     hardConcrete: [6e-4, 1.5e-3, 5e-3],
@@ -67,6 +68,7 @@ export const gptHeads = gptExperiment("gpt-heads", "attention heads", ["heads"],
 export const gptFfn = gptExperiment("gpt-ffn", "neurons of the feed-forward layers", ["ffn"], {
   whole: {
     lambdas: [3e-6, 3e-5, 3e-4],
+    upAndDown: [6e-6, 6e-5, 8e-4],
     direct: [3e-5, 2e-4, 1e-3],
     proximal: [0.1, 0.3, 1],
     hardConcrete: [3e-5, 2e-4, 1e-3],
@@ -85,6 +87,7 @@ export const gptBoth = gptExperiment(
   {
     whole: {
       lambdas: [1e-5, 1e-4, 6e-4],
+      upAndDown: [2e-5, 2e-4, 1.5e-3],
       direct: [3e-5, 2e-4, 1e-3],
       proximal: [0.1, 0.3, 1],
       hardConcrete: [3e-5, 2e-4, 1e-3],

@@ -87,7 +87,7 @@ export function comparisons(
 }
 
 /** D-Gating against each of the others: one depth, for the best of several on the test set would be flattered. */
-export function leadsTable(trained: TrainedRuns): ResultTable {
+function leadsTable(trained: TrainedRuns): ResultTable {
   const ours = [gatings[1].name, scheduled.name];
   const theirs = names([gatings[1], ...penalties, hardConcrete, ...cuts, magnitudeAlone, fromScratch]).filter(
     (name) => trained.points(name).length > 0,

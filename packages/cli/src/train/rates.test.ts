@@ -14,15 +14,16 @@ test("the rate rises over the warm-up, is held until 70 %, and ends at 0", () =>
 
 const constant = { ...recipe, lambda: 2e-3, lambdaSchedule: "constant" } as const;
 
+const timesWith = (optimizer: "sgd" | "adam"): number[] =>
+  flowPositions({ ...constant, optimizer, momentum: 0.9 }, 100).map(({ time }) => time);
+
 test("flow time is the sum of the rates over 1 − momentum", () => {
-  const times = (optimizer: "sgd" | "adam"): number[] =>
-    flowPositions({ ...constant, optimizer, momentum: 0.9 }, 100).map(({ time }) => time);
-  const sgd = times("sgd");
+  const sgd = timesWith("sgd");
   expect(sgd[0]).toBe(0);
   expect(sgd[1]).toBeCloseTo(49.5, 6);
   expect(sgd[7]! - sgd[1]!).toBeCloseTo(600, 6);
   expect(sgd[10]! - sgd[7]!).toBeCloseTo(150.5, 6);
-  const adam = times("adam");
+  const adam = timesWith("adam");
   expect(adam[7]! - adam[1]!).toBeCloseTo(60, 6);
 });
 
