@@ -13,10 +13,7 @@ export function checkShape(where: string, shape: readonly number[]): void {
 /** Refuses depths that are not whole numbers of at least 2. */
 export function checkDepth(where: string, depth: number): void {
   if (Number.isSafeInteger(depth) && depth >= 2) return;
-  throw new DgateError(
-    "OPTION",
-    `${where}: depth is ${depth}, expected a whole number of at least 2 (2 is the group lasso, 3 and 4 are sparser).`,
-  );
+  throw new DgateError("OPTION", `${where}: depth is ${depth}, expected a whole number of at least 2.`);
 }
 
 /** Refuses numbers outside `[low, high]`, NaN and infinities. */

@@ -92,7 +92,7 @@ function segmentSums(x: NdArray, segments: readonly number[], count: number): Fl
   if (x.shape.length !== 1 || segments.length !== x.data.length) {
     throw new DgateError(
       "SHAPE",
-      `segmentSum: ${segments.length} segments for shape [${x.shape.join(", ")}], expected one for each value of a vector.`,
+      `segmentSum: ${segments.length} segments for shape [${x.shape.join(", ")}], expected one for each value.`,
     );
   }
   const sums = new Float64Array(count);

@@ -27,10 +27,7 @@ export function proximalNorm(r: number, t: number, depth: ProximalDepth): number
   checkNumber("proximalNorm", "r", r, 0);
   checkNumber("proximalNorm", "t", t, 0);
   if (!Object.hasOwn(closedForms, depth)) {
-    throw new DgateError(
-      "OPTION",
-      `proximalNorm: depth is ${String(depth)}, a closed form is known for 2, 3 and 4.`,
-    );
+    throw new DgateError("OPTION", `proximalNorm: depth is ${String(depth)}, expected 2, 3 or 4.`);
   }
   return t === 0 ? r : closedForms[depth](r, t);
 }

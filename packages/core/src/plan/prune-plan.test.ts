@@ -152,9 +152,7 @@ describe("merging plans", () => {
 
   test("refuses plans of different models, axes that differ, and an empty intersection", () => {
     expect(() => mergePlans([])).toThrow("no plan");
-    expect(() => mergePlans([plan, { ...plan, fingerprint: "other" }])).toThrow(
-      "plans are of different models",
-    );
+    expect(() => mergePlans([plan, { ...plan, fingerprint: "other" }])).toThrow("plans of different models");
     const resized = makePlan({ ...plan, axes: [{ ...neurons, size: 8 }] });
     expect(() => mergePlans([plan, resized])).toThrow("6 groups of 1 in one plan and 8 of 1 in another");
     const wider = makePlan({ ...plan, axes: [{ ...neurons, blockSize: 2 }] });

@@ -74,7 +74,7 @@ export function mergePlans(plans: readonly PrunePlan[]): PrunePlan {
     if (fingerprint !== first.fingerprint) {
       throw new DgateError(
         "GROUP",
-        `mergePlans: fingerprints ${first.fingerprint} and ${fingerprint} differ; the plans are of different models.`,
+        `mergePlans: fingerprints ${first.fingerprint} and ${fingerprint} differ: plans of different models.`,
       );
     }
     for (const planned of axes) {

@@ -111,7 +111,7 @@ describe("λ schedules", () => {
       () => warmupStableDecay(1, { warmup: 0.6, decay: 0.6 }),
       /warmup \+ decay is 1.2/,
     ],
-    ["a negative decay", () => warmupStableDecay(1, { decay: -0.1 }), /decay is -0.1/],
+    ["a negative decay", () => warmupStableDecay(1, { decay: -0.1 }), /progress of point 2 is 1.1/],
     ["an infinite end", () => cosineLambda({ from: 0, to: Infinity }), /to is Infinity/],
     ["no points", () => lambdaPath([]), /no points/],
     [

@@ -16,9 +16,8 @@ export function linearWarmup(
   { warmup = 0.1, from = 0 }: { readonly warmup?: number; readonly from?: number } = {},
 ): LambdaSchedule {
   checkNumber("linearWarmup", "warmup", warmup, 0, 1);
-  if (warmup === 0) return constantLambda(lambda);
   return lambdaPath([
-    [0, from],
+    [0, warmup ? from : lambda],
     [warmup, lambda],
   ]);
 }
@@ -26,20 +25,19 @@ export function linearWarmup(
 /**
  * From 0 in a straight line to `lambda` over the first `warmup` (default 0.3) of training, held, and in a straight line back to 0 over the last
  * `decay` (default 0.3): at first the penalty would pull harder than a loss whose gradient has all factors as factors, and what is left at the end
- * recovers from shrinkage. Groups that are dead stay so: with all factors at zero, so is every gradient.
+ * recovers from shrinkage. Together they take at most all of it. Groups that are dead stay so: with all factors at zero, so is every gradient.
  */
 export function warmupStableDecay(
   lambda: number,
   { warmup = 0.3, decay = 0.3 }: { readonly warmup?: number; readonly decay?: number } = {},
 ): LambdaSchedule {
-  checkNumber("warmupStableDecay", "warmup", warmup, 0, 1);
-  checkNumber("warmupStableDecay", "decay", decay, 0, 1);
   checkNumber("warmupStableDecay", "warmup + decay", warmup + decay, 0, 1);
   return lambdaPath([
-    ...(warmup > 0 ? [[0, 0] as const] : []),
+    [0, warmup ? 0 : lambda],
     [warmup, lambda],
+    // Rounding may put it a little before.
     [Math.max(warmup, 1 - decay), lambda],
-    ...(decay > 0 ? [[1, 0] as const] : []),
+    [1, decay ? 0 : lambda],
   ]);
 }
 
