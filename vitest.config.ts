@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 const packages = ["core", "onnx", "tfjs", "transformers", "cli", "testing"];
 const source = { conditions: ["@dgate/source"] };
 
-/** One project per package, plus `e2e` and `browser`, which cross packages. Tests read the sources, no build is needed. */
+/** One project per package, plus the experiments, the apps, and `e2e` and `browser`, which cross packages. Tests read the sources, no build is needed. */
 export default defineConfig({
   resolve: source,
   ssr: { resolve: source },
@@ -22,12 +22,23 @@ export default defineConfig({
           include: [`packages/${name}/{src,test}/**/*.test.ts`],
           typecheck: { include: [`packages/${name}/**/*.test-d.ts`] },
           // DGATE_BACKEND chooses where the tests of @dgate/tfjs compute.
+          // Nothing there outlives a test, and reading the sources anew for each of 150 files takes longer than many of them.
+          isolate: !["core", "onnx"].includes(name),
           setupFiles: name === "tfjs" ? ["packages/tfjs/test/setup-backend.ts"] : [],
         },
       })),
       {
         extends: true as const,
         test: { name: "experiments", include: ["experiments/{src,test}/**/*.test.ts"], testTimeout: 120_000 },
+      },
+      {
+        extends: true as const,
+        test: {
+          name: "apps",
+          include: ["apps/**/*.test.ts"],
+          globalSetup: ["apps/test/build-site.ts"],
+          testTimeout: 300_000,
+        },
       },
       {
         extends: true as const,

@@ -5,6 +5,8 @@ import { join, normalize } from "node:path";
 
 const contentTypes: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",
+  css: "text/css",
+  svg: "image/svg+xml",
   js: "text/javascript",
   mjs: "text/javascript",
   wasm: "application/wasm",
@@ -34,7 +36,10 @@ export async function serve(
     return readFile(join(folders[prefix]!, rest)).catch(() => undefined);
   };
   const server = createServer((request, response) => {
-    const path = new URL(request.url ?? "/", "http://localhost").pathname;
+    const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    // A folder is its page.
+    const path =
+      pathname.endsWith("/") && !Object.hasOwn(contents, pathname) ? `${pathname}index.html` : pathname;
     void find(path).then((content) => {
       if (content === undefined) return response.writeHead(404).end();
       const type = contentTypes[path.slice(path.lastIndexOf(".") + 1)] ?? "application/octet-stream";

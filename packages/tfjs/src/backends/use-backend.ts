@@ -109,6 +109,9 @@ async function startWebgpu({ explicit }: { readonly explicit: boolean }): Promis
 async function startWasm(): Promise<string> {
   const name = "@tensorflow/tfjs-backend-wasm";
   await import("@tensorflow/tfjs-backend-wasm").catch(unavailable(name));
+  // Our kernels work in memory of one thread. And tfjs's own threads, which a cross-origin isolated page would get, run a function's source text: in a
+  // bundle it lacks what it refers to, and the backend waits for ever.
+  tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
   registerWasmKernels();
   await activate("wasm", name);
   return "WebAssembly";

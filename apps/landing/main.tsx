@@ -1,0 +1,160 @@
+import choosing from "../../docs/choosing.md?raw";
+import readme from "../../README.md?raw";
+import { showPage } from "../ui/shell.tsx";
+import { type MarkdownTable, resultTables } from "./markdown-tables.ts";
+
+const demos = [
+  {
+    folder: "playground",
+    title: "Why it works",
+    text: "One group of weights in the plane, its gates and its balance; and a regression of which it is known what matters. Drag λ and see a group die.",
+    uses: "@dgate/core",
+  },
+  {
+    folder: "train",
+    title: "Train",
+    text: "LeNet-300-100 or a small CNN, in the page. Pixels, neurons and filters switch themselves off; remove them and draw a digit for both networks.",
+    uses: "@dgate/tfjs",
+  },
+  {
+    folder: "heads",
+    title: "Heads",
+    text: "A transformer of your own, of the hub, or one that the page trains: click attention heads off, learn which matter, remove the others.",
+    uses: "@dgate/transformers",
+  },
+  {
+    folder: "deploy",
+    title: "Deploy",
+    text: "Drop an ONNX model, choose a budget, get a smaller file, and run both side by side on WASM and WebGPU.",
+    uses: "@dgate/onnx",
+  },
+] as const;
+
+/** Plots of the experiments that explain themselves, by the name of their file. */
+const gallery = [
+  ["two-phases-1", "Two phases: first the gap between smooth and sparse penalty closes …"],
+  ["two-phases-2", "… then groups die."],
+  ["imbalance-decay-1", "The imbalance of ω and its gates decays as exp(−4λt/D), whatever the loss."],
+  ["group-lasso-path-1", "With D = 2 gradient descent follows the path of the group lasso."],
+  ["lenet-300-100-neurons-5", "LeNet-300-100 on MNIST: which accuracy at which size, all methods."],
+  ["lenet-300-100-pixels-5", "The same with input pixels as groups."],
+] as const;
+
+const plots = import.meta.glob<string>("../../docs/results/*.svg", {
+  query: "?url",
+  import: "default",
+  eager: true,
+});
+
+const tables: ReadonlyMap<string, MarkdownTable> = new Map([
+  ...resultTables(readme),
+  ...resultTables(choosing),
+]);
+
+/** Tables of the README and of docs/choosing.md that say most, by the name that is between their markers. */
+const measured = [
+  ["LeNet-300-100 on MNIST, neurons as groups", "lenet-300-100-neurons 1"],
+  ["Six of 40 features matter, and it is known which", "known-features 3"],
+  ["LeNet-5 on CIFAR-10, filters and neurons as groups", "lenet-5-cifar10 2"],
+] as const;
+
+const install = `npm install @dgate/tfjs           # train
+npm install @dgate/transformers   # gate heads
+npm install @dgate/onnx           # prune and deploy`;
+
+function Landing() {
+  return (
+    <>
+      <div class="demos">
+        {demos.map(({ folder, title, text, uses }) => (
+          <a key={folder} class="card demo" href={`./${folder}/`}>
+            <h2>{title}</h2>
+            <span>{text}</span>
+            <code>{uses}</code>
+          </a>
+        ))}
+      </div>
+      <section class="card" aria-labelledby="install">
+        <h2 id="install">In your own project</h2>
+        <pre class="scroll">{install}</pre>
+        <p>
+          No Python anywhere: train in TensorFlow.js or take any ONNX or transformers.js model, learn which
+          neurons, filters or heads matter, cut the rest out, and run what is left in onnxruntime-web.
+        </p>
+      </section>
+      <section aria-labelledby="gallery" class="card">
+        <h2 id="gallery">Gallery</h2>
+        <div class="columns">
+          {gallery.map(([name, text]) => (
+            <figure key={name}>
+              <img
+                class="plot"
+                src={plots[`../../docs/results/${name}.svg`]}
+                alt={text}
+                loading="lazy"
+                width={560}
+                height={309}
+              />
+              <figcaption>{text}</figcaption>
+            </figure>
+          ))}
+        </div>
+      </section>
+      <section aria-labelledby="measured" class="card">
+        <h2 id="measured">Measured</h2>
+        <p>
+          By the experiments of the repository, three seeds each, the same steps, optimiser and batches for
+          every method. The best of a column is bold.
+        </p>
+        {measured.map(([title, name]) => (
+          <Measured key={name} title={title} of={tables.get(name)!} />
+        ))}
+      </section>
+    </>
+  );
+}
+
+interface MeasuredProps {
+  readonly title: string;
+  readonly of: MarkdownTable;
+}
+
+function Measured({ title, of: { caption, header, rows } }: MeasuredProps) {
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={title}>
+      <table>
+        <caption>
+          <strong>{title}.</strong> {caption.replace(/:$/, ".")}
+        </caption>
+        <thead>
+          <tr>
+            {header.map((cell, i) => (
+              <th key={cell} scope="col">
+                {cell || (i === 0 && <span class="visually-hidden">method</span>)}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(([name, ...cells]) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              {cells.map((cell, i) => (
+                <td key={header[i + 1]}>
+                  {cell.startsWith("**") ? <strong>{cell.replaceAll("**", "")}</strong> : cell}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+showPage(
+  "",
+  "Networks that shrink themselves, in JavaScript",
+  "Structured sparsity that is learned by D-Gating, proven and really removed. Four demos that run entirely in this page.",
+  Landing,
+);

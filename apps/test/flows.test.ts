@@ -1,0 +1,211 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { countCosts, readModel } from "@dgate/onnx";
+import { unzipSync } from "fflate";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { hasChromium } from "../../test/browser/chromium.ts";
+import { downloadBy, openSite, type Site, slide } from "./open-site.ts";
+
+describe.skipIf(!hasChromium())("the demos, from the first click to the last", () => {
+  let site: Site;
+
+  beforeAll(async () => {
+    site = await openSite();
+  });
+
+  afterAll(async () => {
+    await site?.close();
+  });
+
+  test("playground: a group dies where λ is large, lives where it is small, and a path finds the groups that matter", async () => {
+    const { page, end } = await site.visit("playground/");
+    await slide(page, "Gates start at", 1.2);
+    // Positions of a slider that moves by factors.
+    await slide(page, "λ", 200);
+    await page.getByText(/The group died at t = \d/).waitFor();
+    await slide(page, "λ", 40);
+    await page.getByText("It lives.").waitFor();
+    await page.getByText("λ with exactly these").waitFor();
+    const exact = await page
+      .locator("dt", { hasText: "λ with exactly these" })
+      .locator("xpath=../dd")
+      .textContent();
+    expect(Number(/^(\d+) of 25$/.exec(exact!)?.[1])).toBeGreaterThan(0);
+    await slide(page, "Groups that matter", 5);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("Cancelled.").waitFor();
+    await page.getByRole("button", { name: "Start again" }).click();
+    await page.getByText("distance from a stationary point").waitFor();
+    await end();
+  });
+
+  test.each([
+    ["wasm", "LeNet-300-100", 30, 200_000],
+    // Too short for a group to die: what is held here is that it comes to the end.
+    ["webgpu", "LeNet-300-100", 1, 266_610],
+  ] as const)(
+    "train on %s: groups die, are removed, and both networks read a drawn digit",
+    async (backend, network, epochs, most) => {
+      const { page, end } = await site.visit("train/");
+      await page.getByLabel("Network").selectOption({ label: await optionLike(network) });
+      await page.getByLabel("Computes on").selectOption(backend);
+      await slide(page, "Drawn digits", 200);
+      await slide(page, "Epochs", epochs);
+      await slide(page, "λ", 184);
+      await page.getByRole("button", { name: "Train", exact: true }).click();
+      await page.getByText(`Trains on ${backend}`).waitFor();
+      // The page answers while it trains.
+      await slide(page, "D", 2);
+      await page.getByRole("button", { name: "Prune" }).click();
+      await page.getByRole("button", { name: "Download model.onnx" }).waitFor();
+      const model = countCosts(readModel((await downloadBy(page, "Download model.onnx")).bytes));
+      const zip = unzipSync((await downloadBy(page, "Download the tfjs model")).bytes);
+      expect(Object.keys(zip).sort()).toEqual(["model.json", "weights.bin"]);
+      expect(model.parameters).toBeLessThanOrEqual(most);
+      const report = await downloadBy(page, "Download the report");
+      expect(report.bytes.toString()).toMatch(/^<!doctype html>[\s\S]*Group norms/);
+      await drawOne(page, /to compare both/);
+      await page.getByText(/^pruned: \d/).waitFor();
+      await end();
+
+      async function optionLike(start: string): Promise<string> {
+        const options = await page.getByLabel("Network").locator("option").allTextContents();
+        return options.find((option) => option.startsWith(start))!;
+      }
+    },
+  );
+
+  test("train: a digit of one's own joins the others, and a training is cancelled at once", async () => {
+    const { page, end } = await site.visit("train/");
+    await page.getByText("Add digits of your own (0)").click();
+    await drawOne(page, /to train on/);
+    await page.getByLabel("It is a").selectOption("1");
+    await page.getByRole("button", { name: "Add it" }).click();
+    await page.getByText("Add digits of your own (1)").waitFor();
+    await page.getByLabel("Computes on").selectOption("wasm");
+    await page.getByRole("button", { name: "Train", exact: true }).click();
+    await page.getByText("Epoch 1 of").waitFor();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("Cancelled.").waitFor();
+    expect(await page.getByRole("progressbar").count()).toBe(0);
+    expect(await page.getByRole("button", { name: "Train anew" }).isEnabled()).toBe(true);
+    await end();
+  });
+
+  test("heads: the model that the page trains loses half of its heads, and its folder opens again", async () => {
+    const { page, end } = await site.visit("heads/");
+    await page.getByRole("button", { name: "Train the small model" }).click();
+    const first = page.getByRole("button", { name: /^Layer 0, head 0, importance/ });
+    await first.waitFor();
+    const right = await page
+      .locator("dt", { hasText: "right on fresh sentences" })
+      .locator("xpath=../dd")
+      .textContent();
+    expect(Number.parseFloat(right!)).toBeGreaterThan(95);
+    await first.click();
+    expect(
+      await page.getByRole("button", { name: /^Layer 0, head 0,.* off$/ }).getAttribute("aria-pressed"),
+    ).toBe("false");
+    await page.locator(".now[aria-busy=false]", { hasText: "with gates" }).waitFor();
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("Space");
+    await page.getByRole("button", { name: /^Layer 0, head 1,.* off$/ }).waitFor();
+    await slide(page, "Steps", 20);
+    await slide(page, "Heads that stay", 0.5);
+    await page.getByRole("button", { name: "Learn" }).click();
+    await page.getByRole("button", { name: "Remove 6 heads" }).click();
+    const { name, bytes } = await downloadBy(page, "Download the model folder (zip)");
+    expect(name).toMatch(/-pruned\.zip$/);
+    const files = unzipSync(bytes);
+    expect(Object.keys(files)).toEqual(
+      expect.arrayContaining([
+        "config.json",
+        "tokenizer.json",
+        "onnx/model.onnx",
+        "onnx/model_quantized.onnx",
+      ]),
+    );
+    const folder = mkdtempSync(join(tmpdir(), "dgate-heads-"));
+    for (const [path, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), content);
+    }
+    await page.locator("input[type=file]").setInputFiles(folder);
+    // A layer that has one head left is not gated.
+    const on = page.locator("dt", { hasText: "heads on" }).locator("xpath=../dd");
+    await on.filter({ hasText: /^[2-6] of [2-6]$/ }).waitFor();
+    rmSync(folder, { recursive: true });
+    await end();
+  });
+
+  test("heads: a folder that is none, a hub that is not there and a training that is cancelled are told, with the way out", async () => {
+    const visit = await site.visit("heads/");
+    const { page } = visit;
+    const folder = mkdtempSync(join(tmpdir(), "dgate-none-"));
+    writeFileSync(join(folder, "notes.txt"), "no model");
+    await page.locator("input[type=file]").setInputFiles(folder);
+    await page.getByRole("alert").filter({ hasText: "config.json" }).waitFor();
+    rmSync(folder, { recursive: true });
+    await page.getByRole("button", { name: "Train the small model" }).click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("Cancelled.").waitFor();
+    // Last: Chromium itself writes to the console that a request has failed.
+    await page.context().route("https://huggingface.co/**", (route) => route.abort());
+    await page.getByRole("button", { name: "Open", exact: true }).click();
+    await page.getByRole("alert").filter({ hasText: "huggingface.co cannot be reached" }).waitFor();
+    await page.context().unroute("https://huggingface.co/**");
+    expect(visit.foreign.every((address) => address.startsWith("https://huggingface.co/"))).toBe(true);
+    await page.close();
+  });
+
+  test("deploy: what is no model is told; the example is pruned, runs beside itself on WASM and WebGPU, and is downloaded", async () => {
+    const { page, end } = await site.visit("deploy/");
+    const files = page.locator("input[type=file]");
+    await files.setInputFiles({ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("hello") });
+    await page.getByText(/notes\.txt: .*ONNX file\?/).waitFor();
+    await page.getByRole("button", { name: "Take the example" }).click();
+    await page.getByRole("button", { name: "Prune" }).click();
+    await page.getByRole("button", { name: "Download example-pruned.onnx" }).waitFor();
+    const { name, bytes } = await downloadBy(page, "Download example-pruned.onnx");
+    expect(name).toBe("example-pruned.onnx");
+    const left = countCosts(readModel(bytes)).macs / 25_003_264;
+    expect(left).toBeGreaterThan(0.4);
+    expect(left).toBeLessThanOrEqual(0.5);
+    await page.getByRole("button", { name: "Run on WASM" }).click();
+    await page.getByText(/^WASM: .* times (?:faster|as fast)$/).waitFor();
+    await page.getByRole("button", { name: "Run on WebGPU" }).click();
+    await page.getByText(/^WebGPU: .* times (?:faster|as fast)$/).waitFor();
+    // The file that came out, beside itself: equal.
+    await files.setInputFiles([
+      { name: "a.onnx", mimeType: "application/octet-stream", buffer: bytes },
+      { name: "b.onnx", mimeType: "application/octet-stream", buffer: bytes },
+    ]);
+    await page.getByRole("heading", { name: "3. Side by side" }).waitFor();
+    await page.getByRole("button", { name: "Run on WASM" }).click();
+    await page.getByText("Outputs differ by at most 0 ").waitFor();
+    await end();
+  });
+
+  test("deploy: a budget that cannot be reached says what can", async () => {
+    const { page, end } = await site.visit("deploy/");
+    await page.getByRole("button", { name: "Take the example" }).click();
+    await page.getByLabel("filters").uncheck();
+    await slide(page, "Stays", 0.1);
+    await page.getByRole("button", { name: "Prune" }).click();
+    await page.getByRole("alert").waitFor();
+    expect(await page.getByRole("alert").textContent()).toMatch(/macs|MACs/);
+    await end();
+  });
+});
+
+/** Draws a vertical stroke. */
+async function drawOne(page: Awaited<ReturnType<Site["visit"]>>["page"], label: RegExp): Promise<void> {
+  const pad = page.getByRole("img", { name: label });
+  await pad.scrollIntoViewIfNeeded();
+  const { x, y, width, height } = (await pad.boundingBox())!;
+  await page.mouse.move(x + width / 2, y + 0.2 * height);
+  await page.mouse.down();
+  for (let i = 1; i <= 8; i++) await page.mouse.move(x + width / 2, y + (0.2 + 0.075 * i) * height);
+  await page.mouse.up();
+}

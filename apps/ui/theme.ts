@@ -1,0 +1,27 @@
+const key = "dgate-theme";
+
+/** Light or dark, as the reader chose on a page of the site, else as the system has it. */
+export function currentTheme(): "light" | "dark" {
+  const chosen = document.documentElement.dataset["theme"];
+  if (chosen === "light" || chosen === "dark") return chosen;
+  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+}
+
+/** Takes what was chosen before, if the browser lets a page remember. */
+export function restoreTheme(): void {
+  try {
+    const chosen = localStorage.getItem(key);
+    if (chosen) document.documentElement.dataset["theme"] = chosen;
+  } catch {
+    // A page without storage follows the system.
+  }
+}
+
+export function chooseTheme(theme: "light" | "dark"): void {
+  document.documentElement.dataset["theme"] = theme;
+  try {
+    localStorage.setItem(key, theme);
+  } catch {
+    // As above: the choice holds for this page.
+  }
+}

@@ -1,0 +1,40 @@
+import { DgateError } from "@dgate/core";
+
+/** An error as it crosses from a worker to its page. */
+export interface WorkerFailure {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Gives an error of the packages, or any other, the form in which a page gets it. */
+function failureOf(error: unknown): WorkerFailure {
+  if (error instanceof DgateError) return { code: error.code, message: error.message };
+  const message = error instanceof Error ? error.message : String(error);
+  const memory =
+    error instanceof RangeError ||
+    /out of memory|allocation failed|failed to allocate|bad_alloc/i.test(message);
+  return { code: memory ? "MEMORY" : "UNKNOWN", message };
+}
+
+/** A worker's function whose errors cross as `WorkerFailure`. */
+export const crossing =
+  <Args extends unknown[], Result>(run: (...args: Args) => Promise<Result>) =>
+  async (...args: Args): Promise<Result> => {
+    try {
+      return await run(...args);
+    } catch (error) {
+      throw failureOf(error);
+    }
+  };
+
+/** What a page shows of an error that it caught: what went wrong and what to do. */
+export function adviceFor(error: unknown): string {
+  const { code, message } = isFailure(error) ? error : failureOf(error);
+  if (code === "MEMORY")
+    return `${message} The page ran out of memory: take a smaller model or fewer examples, close other tabs, and try again.`;
+  if (code === "ABORTED") return "Cancelled.";
+  return message;
+}
+
+const isFailure = (error: unknown): error is WorkerFailure =>
+  typeof error === "object" && error !== null && "code" in error && "message" in error;
