@@ -1,7 +1,6 @@
 import { proxy } from "comlink";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Choice, Stats } from "../ui/controls.tsx";
-import { saveFile } from "../ui/save-file.ts";
 import { bytes, count, percent } from "../ui/format.ts";
 import { showPage } from "../ui/shell.tsx";
 import { useJobs } from "../ui/use-jobs.tsx";
@@ -124,11 +123,6 @@ function HeadsPage() {
     run("remove", "Removing", async (onJob) => {
       setRemoval(undefined);
       setRemoval(await api().prune(text, linesOf(texts), proxy(onJob)));
-    });
-
-  const download = (): Promise<boolean> =>
-    run("remove", "Packing the folder", async () => {
-      saveFile(`${facts!.name.split("/").at(-1)}-pruned.zip`, await api().zip(), "application/zip");
     });
 
   useWatch({ facts, gates, text, texts, busy }, api, setLive, (error) => complain("live", error));
@@ -262,7 +256,7 @@ function HeadsPage() {
           disabled={busy}
           outcome={removal}
           onRemove={() => void remove()}
-          onDownload={() => void download()}
+          zip={() => api().zip()}
         >
           {status("remove")}
         </RemovalSection>

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { Notice } from "../ui/controls.tsx";
+import { DownloadButton } from "../ui/download-button.tsx";
 import { bytes, count, percent, short } from "../ui/format.ts";
 import type { ModelFacts, RemovalOutcome } from "./heads.ts";
 import { qualityNames, qualityValue } from "./live-panel.tsx";
@@ -10,7 +11,8 @@ interface RemovalSectionProps {
   readonly disabled: boolean;
   readonly outcome: RemovalOutcome | undefined;
   readonly onRemove: () => void;
-  readonly onDownload: () => void;
+  /** The model folder as a zip. */
+  readonly zip: () => Promise<Uint8Array<ArrayBuffer>>;
   readonly children: ComponentChildren;
 }
 
@@ -21,7 +23,7 @@ export function RemovalSection({
   disabled,
   outcome,
   onRemove,
-  onDownload,
+  zip,
   children,
 }: RemovalSectionProps) {
   return (
@@ -37,9 +39,13 @@ export function RemovalSection({
           {off === 0 ? "Remove heads" : off === 1 ? "Remove 1 head" : `Remove ${off} heads`}
         </button>
         {outcome && (
-          <button type="button" disabled={disabled} onClick={onDownload}>
-            Download the model folder (zip)
-          </button>
+          <DownloadButton
+            label="Download the model folder (zip)"
+            name={`${facts.name.split("/").at(-1)}-pruned.zip`}
+            type="application/zip"
+            disabled={disabled}
+            content={zip}
+          />
         )}
         {off === 0 && (
           <span class="hint">All heads are on: turn some off in step 2, or learn which in step 3.</span>

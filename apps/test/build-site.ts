@@ -1,7 +1,9 @@
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { build } from "vite";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import type { TestProject } from "vitest/node";
 import { hasChromium } from "../../test/browser/chromium.ts";
 
@@ -17,11 +19,13 @@ export default async function buildSite(project: TestProject): Promise<(() => vo
   project.provide("site", "");
   if (!hasChromium()) return undefined;
   const folder = mkdtempSync(join(tmpdir(), "dgate-site-"));
-  await build({
-    root: join(import.meta.dirname, ".."),
-    logLevel: "error",
-    build: { outDir: folder, emptyOutDir: true },
-  });
+  const vite = join(dirname(createRequire(import.meta.url).resolve("vite/package.json")), "bin/vite.js");
+  // In a process of its own: in this one NODE_ENV is "test", which libraries are built in by.
+  await promisify(execFile)(
+    process.execPath,
+    [vite, "build", "--outDir", folder, "--emptyOutDir", "--logLevel", "error"],
+    { cwd: join(import.meta.dirname, ".."), env: { ...process.env, NODE_ENV: "production" } },
+  );
   project.provide("site", folder);
   return () => rmSync(folder, { recursive: true, force: true });
 }

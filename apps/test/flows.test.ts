@@ -41,18 +41,18 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
   });
 
   test.each([
-    ["wasm", "LeNet-300-100", 30, 200_000],
+    ["wasm", "LeNet-300-100", 400, 30, 200_000],
     // Too short for a group to die: what is held here is that it comes to the end.
-    ["webgpu", "LeNet-300-100", 1, 266_610],
+    ["webgpu", "LeNet-300-100", 200, 1, 266_610],
   ] as const)(
     "train on %s: groups die, are removed, and both networks read a drawn digit",
-    async (backend, network, epochs, most) => {
+    async (backend, network, digits, epochs, most) => {
       const { page, end } = await site.visit("train/");
       await page.getByLabel("Network").selectOption({ label: await optionLike(network) });
       await page.getByLabel("Computes on").selectOption(backend);
-      await slide(page, "Drawn digits", 200);
+      await slide(page, "Drawn digits", digits);
       await slide(page, "Epochs", epochs);
-      await slide(page, "λ", 184);
+      await slide(page, "λ", 158);
       await page.getByRole("button", { name: "Train", exact: true }).click();
       await page.getByText(`Trains on ${backend}`).waitFor();
       // The page answers while it trains.
@@ -195,6 +195,49 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
     await page.getByRole("button", { name: "Prune" }).click();
     await page.getByRole("alert").waitFor();
     expect(await page.getByRole("alert").textContent()).toMatch(/macs|MACs/);
+    await end();
+  });
+});
+
+describe.skipIf(!hasChromium())("the demos in a browser without WebGPU", () => {
+  let site: Site;
+
+  beforeAll(async () => {
+    site = await openSite({ webgpu: false });
+  });
+
+  afterAll(async () => {
+    await site?.close();
+  });
+
+  test("train: WebGPU is refused with the reason; the fastest there is, is WASM", async () => {
+    const { page, end } = await site.visit("train/");
+    await page.getByLabel("Computes on").selectOption("webgpu");
+    await page.getByRole("button", { name: "Train", exact: true }).click();
+    await page
+      .getByRole("alert")
+      .filter({ hasText: /backend webgpu: .*(?:GPU|WebGPU)/ })
+      .waitFor();
+    await page.getByLabel("Computes on").selectOption("auto");
+    await page.getByRole("button", { name: "Train", exact: true }).click();
+    const device = page.getByText(/^Trains on wasm /);
+    await device.waitFor();
+    expect(await device.textContent()).toContain("Not on webgpu: ");
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("Cancelled.").waitFor();
+    await end();
+  });
+
+  test("deploy: a run on WebGPU is refused with the reason, and WASM still runs", async () => {
+    const { page, end } = await site.visit("deploy/");
+    await page.getByRole("button", { name: "Take the example" }).click();
+    await page.getByRole("button", { name: "Prune" }).click();
+    await page.getByRole("button", { name: "Run on WebGPU" }).click();
+    const alert = page.getByRole("alert");
+    await alert.waitFor();
+    expect(await alert.textContent()).toMatch(/GPU/);
+    await page.getByRole("button", { name: "Run on WASM" }).click();
+    await page.getByText(/^WASM: .* times (?:faster|as fast)$/).waitFor();
     await end();
   });
 });

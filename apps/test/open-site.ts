@@ -27,12 +27,12 @@ interface Visit {
 }
 
 /** Serves the site that `build-site.ts` has built. */
-export async function openSite(): Promise<Site> {
+export async function openSite({ webgpu = true }: { readonly webgpu?: boolean } = {}): Promise<Site> {
   const path = "/some/where/";
   const server = await serve({ [path]: inject("site") }, {});
-  const browser = await openChromium();
+  const browser = await openChromium({ webgpu });
   const { context } = browser;
-  context.setDefaultTimeout(240_000);
+  context.setDefaultTimeout(120_000);
   const url = `${server.url}${path}`;
   return {
     url,
@@ -100,9 +100,16 @@ export async function downloadBy(
   page: Page,
   button: string,
 ): Promise<{ readonly name: string; readonly bytes: Buffer }> {
+  // On a slow machine a click is too long ago when the file is made, and a link stands there to click.
+  const made = page.getByRole("button", { name: button }).locator("xpath=following-sibling::a[1]");
   const [download] = await Promise.all([
     page.waitForEvent("download"),
-    page.getByRole("button", { name: button }).click(),
+    page
+      .getByRole("button", { name: button })
+      .click()
+      .then(() => made.waitFor())
+      .then(() => page.evaluate(() => navigator.userActivation.isActive))
+      .then((active) => (active ? undefined : made.click())),
   ]);
   const parts: Buffer[] = [];
   for await (const part of await download.createReadStream()) parts.push(part as Buffer);

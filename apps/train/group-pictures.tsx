@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
-import { deadFraction, side, type SiteState } from "./training.ts";
+import { deadFraction, deadNorm, side, type SiteState } from "./training.ts";
 
 /** What a group is called, in one place and in many. */
 const nouns = {
@@ -23,10 +23,10 @@ export function GroupPictures({ sites }: { readonly sites: readonly SiteState[] 
   );
 }
 
-function GroupPicture({ state: { site, kind, norms } }: { readonly state: SiteState }) {
+function GroupPicture({ state: { site, kind, norms, active } }: { readonly state: SiteState }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const most = norms.reduce((a, b) => Math.max(a, b), 1e-12);
-  const alive = norms.filter((norm) => norm > deadFraction * most).length;
+  const threshold = Math.max(deadNorm, deadFraction * most);
   const columns = kind === "inputs" ? side : Math.ceil(Math.sqrt(2 * norms.length));
   const rows = Math.ceil(norms.length / columns);
   const cell = Math.max(4, Math.min(24, Math.floor(300 / columns)));
@@ -36,7 +36,7 @@ function GroupPicture({ state: { site, kind, norms } }: { readonly state: SiteSt
     context.clearRect(0, 0, columns * cell, rows * cell);
     norms.forEach((norm, j) => {
       const [x, y] = [(j % columns) * cell, Math.floor(j / columns) * cell];
-      if (norm <= deadFraction * most) {
+      if (norm <= threshold) {
         context.globalAlpha = 0.35;
         context.strokeStyle = style.getPropertyValue("color");
         context.strokeRect(x + 1.5, y + 1.5, cell - 3, cell - 3);
@@ -48,7 +48,7 @@ function GroupPicture({ state: { site, kind, norms } }: { readonly state: SiteSt
       context.fillRect(x + 0.5, y + 0.5, cell - 1, cell - 1);
     });
   });
-  const text = `${alive} of ${norms.length} ${nouns[kind]} left`;
+  const text = `${active} of ${norms.length} ${nouns[kind]} left`;
   return (
     <figure>
       <h3>{site}</h3>

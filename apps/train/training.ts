@@ -106,8 +106,9 @@ export interface Guess {
   readonly pruned: Float32Array;
 }
 
-/** A group is dead at this fraction of its site's largest norm. */
+/** A group is dead at this fraction of its site's largest norm, and at this norm: as `findDeadGroups` has it. */
 export const deadFraction = 0.01;
+export const deadNorm = 1e-6;
 
 /** Pixels of a digit along each side. */
 export const side = 28;

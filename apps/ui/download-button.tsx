@@ -1,6 +1,6 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Notice } from "./controls.tsx";
-import { saveFile } from "./save-file.ts";
+import { fileAddress, saveFile } from "./save-file.ts";
 import { adviceFor } from "./worker-errors.ts";
 
 interface DownloadButtonProps {
@@ -8,27 +8,45 @@ interface DownloadButtonProps {
   /** Of the file. */
   readonly name: string;
   readonly type?: string;
+  readonly disabled?: boolean;
   /** Made when the button is pressed. */
   readonly content: () => Promise<Uint8Array<ArrayBuffer> | string>;
 }
 
-/** A button that lets the reader save what it makes. */
-export function DownloadButton({ label, name, type, content }: DownloadButtonProps) {
-  const [trouble, setTrouble] = useState("");
-  const save = async (): Promise<void> => {
-    setTrouble("");
+/**
+ * A button that lets the reader save what it makes. If that takes long, a link stands there at the end: a browser lets a page save files only a few
+ * seconds after a click.
+ */
+export function DownloadButton({ label, name, type, disabled = false, content }: DownloadButtonProps) {
+  const [state, setState] = useState<
+    "idle" | "making" | { readonly address: string } | { readonly trouble: string }
+  >("idle");
+  const ready = typeof state === "object" && "address" in state ? state.address : undefined;
+  useEffect(() => {
+    if (ready === undefined) return undefined;
+    return () => URL.revokeObjectURL(ready);
+  }, [ready]);
+  const make = async (): Promise<void> => {
+    setState("making");
     try {
-      saveFile(name, await content(), type);
+      const address = fileAddress(await content(), type);
+      if (navigator.userActivation.isActive) saveFile(name, address);
+      setState({ address });
     } catch (error) {
-      setTrouble(adviceFor(error));
+      setState({ trouble: adviceFor(error) });
     }
   };
   return (
     <>
-      <button type="button" onClick={() => void save()}>
+      <button type="button" disabled={disabled || state === "making"} onClick={() => void make()}>
         {label}
       </button>
-      {trouble && <Notice bad>{trouble}</Notice>}
+      {ready !== undefined && (
+        <a href={ready} download={name}>
+          Save {name}
+        </a>
+      )}
+      {typeof state === "object" && "trouble" in state && <Notice bad>{state.trouble}</Notice>}
     </>
   );
 }

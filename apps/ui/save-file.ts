@@ -1,14 +1,13 @@
-/** Lets the reader save bytes as a file. */
-export function saveFile(
-  name: string,
+/** A file for the reader, as an address of this page; to be given back when it is no longer offered. */
+export const fileAddress = (
   content: Uint8Array<ArrayBuffer> | string,
   type = "application/octet-stream",
-): void {
-  const address = URL.createObjectURL(new Blob([content], { type }));
+): string => URL.createObjectURL(new Blob([content], { type }));
+
+/** Lets the reader save a file. */
+export function saveFile(name: string, address: string): void {
   const link = document.createElement("a");
   link.href = address;
   link.download = name;
   link.click();
-  // The browser has the blob by then.
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }

@@ -6,14 +6,15 @@ export interface WorkerFailure {
   readonly message: string;
 }
 
+/** How browsers and runtimes say that memory is short, in errors that other layers have wrapped, too. */
+const shortOfMemory =
+  /out of memory|allocation failed|(?:failed|could not|unable) to allocate|could not allocate|bad_alloc/i;
+
 /** Gives an error of the packages, or any other, the form in which a page gets it. */
 function failureOf(error: unknown): WorkerFailure {
-  if (error instanceof DgateError) return { code: error.code, message: error.message };
   const message = error instanceof Error ? error.message : String(error);
-  const memory =
-    error instanceof RangeError ||
-    /out of memory|allocation failed|failed to allocate|bad_alloc/i.test(message);
-  return { code: memory ? "MEMORY" : "UNKNOWN", message };
+  if (error instanceof RangeError || shortOfMemory.test(message)) return { code: "MEMORY", message };
+  return { code: error instanceof DgateError ? error.code : "UNKNOWN", message };
 }
 
 /** A worker's function whose errors cross as `WorkerFailure`. */

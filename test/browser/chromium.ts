@@ -15,18 +15,26 @@ export function hasChromium(): boolean {
   return false;
 }
 
-/** A headless Chromium with threads and with WebGPU on the CPU (SwiftShader), in a fresh profile. */
-export async function openChromium(): Promise<{ context: BrowserContext; close(): Promise<void> }> {
+/** A headless Chromium with threads, in a fresh profile; with WebGPU on the CPU (SwiftShader), unless there shall be no GPU. */
+export async function openChromium({
+  webgpu = true,
+}: {
+  readonly webgpu?: boolean;
+} = {}): Promise<{ context: BrowserContext; close(): Promise<void> }> {
   const profile = mkdtempSync(join(tmpdir(), "dgate-chromium-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: chromiumPath,
     headless: true,
     args: [
       "--no-sandbox",
-      "--disable-gpu-sandbox",
-      "--enable-unsafe-webgpu",
-      "--use-webgpu-adapter=swiftshader",
-      "--enable-features=Vulkan",
+      ...(webgpu
+        ? [
+            "--disable-gpu-sandbox",
+            "--enable-unsafe-webgpu",
+            "--use-webgpu-adapter=swiftshader",
+            "--enable-features=Vulkan",
+          ]
+        : ["--disable-features=WebGPU,WebGPUService"]),
       "--disable-quic",
       "--no-first-run",
       "--disable-background-networking",

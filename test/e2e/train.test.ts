@@ -183,7 +183,7 @@ describe("Ctrl-C", () => {
   test("leaves no file and exits with 130", async () => {
     const out = join(folder, "run");
     // So many epochs that the signal comes before the end, however busy the machine is.
-    const endless = [...tinyTraining, "--no-dense", "--epochs", "200"];
+    const endless = [...tinyTraining, "--no-dense", "--epochs", "600"];
     const { code, stdout, stderr } = await dgate([...endless, "--json", "-o", out], { kill: stop });
     expect(code).toBe(130);
     expect(stdout).toBe("");
