@@ -22,5 +22,5 @@ const gated = gate(model, { depth: 3, lambda: 3e-2 }); // same outputs as model,
 gated.compile({ optimizer: tf.train.momentum(0.05, 0.9), loss: "meanSquaredError" });
 const monitor = sparsityMonitor(); // prints a line an epoch; the numbers are in monitor.records
 const rate = learningRateSchedule(holdThenCosine(0.05, { warmup: 0.05 }));
-const lambda = lambdaSchedule(warmupStableDecay(3e-2)); // up from 0, held, down to 0: smaller at equal accuracy
+const lambda = lambdaSchedule(warmupStableDecay(3e-2)); // up from 0, held, down to 0: what is left recovers
 await train(gated, { x, y, epochs: 40, batchSize: 32, seed: 1, callbacks: [monitor, rate, lambda] });
