@@ -18,6 +18,7 @@ import {
   writeModel,
 } from "@dgate/onnx";
 import { load, type OrtModule, type RunTensor } from "@dgate/onnx/web";
+import { inTurns } from "../ui/in-turns.ts";
 import type {
   DroppedFile,
   Measurement,
@@ -41,9 +42,8 @@ const dims: NonNullable<PruneOptions["dims"]> = {
   sequence_length: 64,
 };
 
-/** Time for one measurement, and runs at least and at most. */
+/** Time for one measurement. */
 const budgetMs = 6000;
-const [fewestRuns, mostRuns] = [10, 200] as const;
 
 /** The models of a page: what was dropped, and what pruning left of the first. */
 export class DeploySession {
@@ -118,23 +118,11 @@ export class DeploySession {
         models.push(await load(writeModel(graph), { ort, providers: [place] }));
       const inputs = [first, second].map((graph) => feedsOf(graph));
       const outputs = [];
-      // The first runs compile shaders and fill caches.
-      for (const [i, model] of models.entries()) {
-        await model.run(inputs[i]!);
-        outputs.push(await model.run(inputs[i]!));
-      }
-      const times: readonly number[][] = [[], []];
-      const started = performance.now();
-      for (let round = 0; round < mostRuns; round++) {
-        for (const [i, model] of models.entries()) {
-          const before = performance.now();
-          await model.run(inputs[i]!);
-          times[i]!.push(performance.now() - before);
-        }
-        const spent = performance.now() - started;
-        onProgress(Math.min(1, Math.max(spent / budgetMs, (round + 1) / mostRuns)));
-        if (spent > budgetMs && round + 1 >= fewestRuns) break;
-      }
+      for (const [i, model] of models.entries()) outputs.push(await model.run(inputs[i]!));
+      const times = await inTurns(
+        models.map((model, i) => () => model.run(inputs[i]!)),
+        { budgetMs, fewest: 10, most: 200, step: async (part) => onProgress(part) },
+      );
       const difference = differenceOf(outputs[0]!, outputs[1]!);
       return {
         threads: models[0]!.threads,

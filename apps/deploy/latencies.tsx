@@ -2,9 +2,8 @@ import * as Plot from "@observablehq/plot";
 import { Chart } from "../ui/chart.tsx";
 import { Notice } from "../ui/controls.tsx";
 import { percent, short } from "../ui/format.ts";
+import { median, quantile } from "../ui/in-turns.ts";
 import { type Measurement, type Place, placeNames } from "./deployment.ts";
-
-const median = (times: readonly number[]): number => times.toSorted((a, b) => a - b)[times.length >> 1]!;
 
 /** Histograms of the runs of two models. */
 export function Latencies({
@@ -16,11 +15,7 @@ export function Latencies({
   readonly of: Measurement;
   readonly names: readonly [string, string];
 }) {
-  const most = Math.max(
-    ...[of.first, of.second].map(
-      (times) => times.toSorted((a, b) => a - b)[Math.floor(0.98 * times.length)]!,
-    ),
-  );
+  const most = Math.max(...[of.first, of.second].map((times) => quantile(times, 0.98)));
   const speedup = median(of.first) / median(of.second);
   return (
     <figure>

@@ -1,6 +1,14 @@
 import { Notice } from "../ui/controls.tsx";
+import { FiguresTable } from "../ui/figures-table.tsx";
 import { bytes, count, percent, short } from "../ui/format.ts";
 import type { ModelFacts, PruneOutcome as Outcome } from "./deployment.ts";
+
+/** A figure before and after, and what part of it is left. */
+const row = (
+  name: string,
+  [a, b]: readonly [number, number],
+  show: (value: number) => string,
+): readonly [string, readonly string[]] => [name, [show(a), show(b), percent(a === 0 ? 1 : b / a)]];
 
 /** What pruning did, in a table. */
 export function PruneOutcome({
@@ -10,37 +18,16 @@ export function PruneOutcome({
   readonly before: ModelFacts;
   readonly outcome: Outcome;
 }) {
-  const rows: readonly (readonly [string, number, number, (value: number) => string])[] = [
-    ["parameters", before.parameters, facts.parameters, count],
-    ["multiply–adds", before.macs, facts.macs, count],
-    ["file", before.bytes, facts.bytes, bytes],
-  ];
   return (
     <>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">
-                <span class="visually-hidden">figure</span>
-              </th>
-              <th scope="col">before</th>
-              <th scope="col">after</th>
-              <th scope="col">left</th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map(([name, a, b, show]) => (
-              <tr key={name}>
-                <td>{name}</td>
-                <td>{show(a)}</td>
-                <td>{show(b)}</td>
-                <td>{percent(a === 0 ? 1 : b / a)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <FiguresTable
+        columns={["before", "after", "left"]}
+        rows={[
+          row("parameters", [before.parameters, facts.parameters], count),
+          row("multiply–adds", [before.macs, facts.macs], count),
+          row("file", [before.bytes, facts.bytes], bytes),
+        ]}
+      />
       <p class="hint">
         Masked and pruned model differ by at most {short(maxAbsDiff)} on random inputs, in onnxruntime-web.
       </p>

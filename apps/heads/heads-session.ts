@@ -1,8 +1,11 @@
 import { DgateError } from "@dgate/core";
 import type { GateTable, HeadGates, PrunedTransformer } from "@dgate/transformers";
+import { inTurns, median } from "../ui/in-turns.ts";
+import type { Job } from "../ui/use-jobs.tsx";
 import type {
   HeadNumbers,
   Importance,
+  Latency,
   LearnMoment,
   LearnOutcome,
   LearnRequest,
@@ -12,15 +15,7 @@ import type {
   RemovalOutcome,
   Variant,
 } from "./heads.ts";
-import type { Job } from "../ui/use-jobs.tsx";
-import {
-  type Answers,
-  answersOf,
-  inTurns,
-  type KnownText,
-  qualityOf,
-  type TextPipeline,
-} from "./measures.ts";
+import { type Answers, answersOf, type KnownText, qualityOf, type TextPipeline } from "./measures.ts";
 import { openModel, type OpenedModel } from "./open-model.ts";
 import { type Answer, answerTo, together } from "./predictions.ts";
 import { opinionOf, opinions } from "./small-texts.ts";
@@ -144,13 +139,13 @@ export class HeadsSession {
         const now = dense && (await this.#answers("gated", heldOut, step));
         if (now) onNews({ quality: qualityOf(dense, now, heldOut) });
         const run = await this.#runOf(text);
-        const latency = await inTurns([() => this.#with("dense", run), () => this.#with("gated", run)], {
+        const times = await inTurns([() => this.#with("dense", run), () => this.#with("gated", run)], {
           budgetMs: 1200,
           fewest: 7,
           most: 60,
           step,
         });
-        onNews({ latency });
+        onNews({ latency: latencyOf(times) });
       } catch (error) {
         if (!(error instanceof DgateError) || error.code !== "ABORTED") throw error;
       }
@@ -280,12 +275,13 @@ export class HeadsSession {
       }
       const own = await this.#runOf(text);
       const others = await Promise.all(pruned.opened.map(({ run }) => this.#runOf(text, run)));
-      const { medians, rounds } = await inTurns([() => this.#with("dense", own), ...others], {
+      const times = await inTurns([() => this.#with("dense", own), ...others], {
         budgetMs: 4000,
         fewest: 10,
         most: 200,
         step: step("Running dense and pruned in turns"),
       });
+      const { medians, rounds } = latencyOf(times);
       return {
         variants: found.map((variant, i) => ({ ...variant, latencyMs: medians[i]! })),
         rounds,
@@ -401,6 +397,11 @@ const phases = {
   finish: "Training what stays",
   measure: "Pruning and scoring",
 } as const;
+
+const latencyOf = (times: readonly (readonly number[])[]): Latency => ({
+  medians: times.map(median),
+  rounds: times[0]!.length,
+});
 
 /** Lets messages of the page in. */
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));

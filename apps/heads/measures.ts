@@ -1,4 +1,4 @@
-import type { Latency, Quality } from "./heads.ts";
+import type { Quality } from "./heads.ts";
 
 /** A tensor of transformers.js, as far as it is read here. */
 interface OutputTensor {
@@ -26,8 +26,6 @@ export interface KnownText {
 }
 
 const batchSize = 32;
-/** Least time between two moments that are told while runs are timed. */
-const tellMs = 50;
 
 /**
  * Runs a model on texts.
@@ -105,41 +103,3 @@ const product = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
 
 const equal = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Array.from(a).filter((value, i) => value === b[i]).length / Math.max(1, a.length);
-
-/** How long runs in turns go on. */
-export interface TurnOptions {
-  readonly budgetMs: number;
-  readonly fewest: number;
-  readonly most: number;
-  /** Is awaited between two rounds; what it throws ends them. */
-  readonly step: (part: number) => Promise<void>;
-}
-
-/** Medians of runs that take turns, so that a slow moment of the machine strikes all alike. */
-export async function inTurns(
-  runs: readonly (() => Promise<unknown>)[],
-  { budgetMs, fewest, most, step }: TurnOptions,
-): Promise<Latency> {
-  const times = runs.map((): number[] => []);
-  for (const run of runs) await run();
-  const started = performance.now();
-  let told = started;
-  for (let round = 0; round < most; round++) {
-    // What runs first after a pause finds colder caches: who that is changes.
-    const order = [...runs.keys()];
-    for (const i of round % 2 === 0 ? order : order.reverse()) {
-      const before = performance.now();
-      await runs[i]!();
-      times[i]!.push(performance.now() - before);
-    }
-    const spent = performance.now() - started;
-    if (performance.now() - told > tellMs) {
-      await step(Math.min(1, Math.max(spent / budgetMs, (round + 1) / most)));
-      told = performance.now();
-    }
-    if (spent > budgetMs && round + 1 >= fewest) break;
-  }
-  return { medians: times.map(median), rounds: times[0]!.length };
-}
-
-const median = (times: readonly number[]): number => times.toSorted((a, b) => a - b)[times.length >> 1]!;

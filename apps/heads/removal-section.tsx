@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { Notice } from "../ui/controls.tsx";
 import { DownloadButton } from "../ui/download-button.tsx";
+import { FiguresTable } from "../ui/figures-table.tsx";
 import { bytes, count, percent, short } from "../ui/format.ts";
 import type { ModelFacts, RemovalOutcome } from "./heads.ts";
 import { qualityNames, qualityValue } from "./live-panel.tsx";
@@ -85,32 +86,7 @@ function Comparison({ facts, outcome }: { readonly facts: ModelFacts; readonly o
   ];
   return (
     <>
-      <div class="scroll">
-        <table class="compare">
-          <thead>
-            <tr>
-              <th scope="col">
-                <span class="visually-hidden">figure</span>
-              </th>
-              {variants.map(({ name }) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map(([name, values]) => (
-              <tr key={name}>
-                <td>{name}</td>
-                {values.map((value, i) => (
-                  <td key={variants[i]!.name}>{value}</td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <FiguresTable columns={variants.map(({ name }) => name)} rows={rows} />
       <p class="hint">
         {quality && `Quality on ${quality.texts} texts held out. `}Multiply–adds are for{" "}
         {Object.entries(outcome.dims)

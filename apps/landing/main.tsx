@@ -103,8 +103,8 @@ function Landing() {
       <section aria-labelledby="measured" class="card">
         <h2 id="measured">Measured</h2>
         <p>
-          By the experiments of the repository, three seeds each, the same steps, optimiser and batches for
-          every method. The best of a column is bold.
+          By the experiments of the repository, three to five seeds each, the same steps, optimiser and
+          batches for every method. The best of a column is bold.
         </p>
         {measured.map(([title, name]) => (
           <Measured key={name} title={title} of={tables.get(name)!} />

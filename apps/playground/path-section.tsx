@@ -1,28 +1,31 @@
 import * as Plot from "@observablehq/plot";
-import { proxy, wrap } from "comlink";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { proxy } from "comlink";
+import { useEffect, useState } from "preact/hooks";
 import { Chart } from "../ui/chart.tsx";
 import { Choice, Notice, Progress, Slider, Stats } from "../ui/controls.tsx";
 import { short } from "../ui/format.ts";
+import { useWorker } from "../ui/use-worker.ts";
+import { adviceFor } from "../ui/worker-errors.ts";
 import type { PathWorker } from "./path-worker.ts";
 import { type PathPoint, type RegressionSetup, type RegressionTruth, zeroNorm } from "./regression-path.ts";
 
 const fixed = { groups: 12, groupSize: 3, rows: 120, points: 25, steps: 1500 } as const;
+
+const startWorker = (): Worker =>
+  new Worker(new URL("./path-worker.ts", import.meta.url), { type: "module" });
 
 /** Draws a path in a worker; a new one ends the one before. */
 function usePath(setup: RegressionSetup) {
   const [truth, setTruth] = useState<RegressionTruth>();
   const [points, setPoints] = useState<readonly PathPoint[]>([]);
   const [state, setState] = useState<"running" | "done" | "stopped" | { readonly error: string }>("running");
-  const worker = useRef<Worker>(undefined);
   const [attempt, setAttempt] = useState(0);
+  const { api, end } = useWorker<PathWorker>(startWorker, ({ message }) => setState({ error: message }));
   useEffect(() => {
-    const own = new Worker(new URL("./path-worker.ts", import.meta.url), { type: "module" });
-    worker.current = own;
     setPoints([]);
     setState("running");
     const found: PathPoint[] = [];
-    wrap<PathWorker>(own)
+    api()
       .follow(
         setup,
         proxy(async (each: RegressionTruth) => setTruth(each)),
@@ -33,12 +36,12 @@ function usePath(setup: RegressionSetup) {
       )
       .then(
         () => setState("done"),
-        (error: unknown) => setState({ error: String(error) }),
+        (error: unknown) => setState({ error: adviceFor(error) }),
       );
-    return () => own.terminate();
+    return end;
   }, [JSON.stringify(setup), attempt]);
   const stop = (): void => {
-    worker.current?.terminate();
+    end();
     setState("stopped");
   };
   return { truth, points, state, stop, again: () => setAttempt(attempt + 1) };

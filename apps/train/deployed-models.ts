@@ -3,12 +3,12 @@ import { countCosts, type Graph, openRunner, type Runner, verify, writeModel } f
 import type { OrtModule } from "@dgate/onnx/web";
 import { type Shrunk, toGraph } from "@dgate/tfjs";
 import * as tf from "@tensorflow/tfjs";
+import { inTurns, median, quantile } from "../ui/in-turns.ts";
 import { accuracyOf } from "./accuracy.ts";
 import { type Guess, type PrunedSummary, side } from "./training.ts";
 import type { Rows } from "./training-session.ts";
 
 const latencyRows = 32;
-const latencyRounds = 40;
 
 /** The dense and the pruned network in onnxruntime-web. */
 export interface DeployedModels {
@@ -63,7 +63,15 @@ export async function deploy(
   const pruned = await openRunner(onnx, { ort, runtime: "web" });
   const shape = test.x.shape.slice(1);
   const images = (await test.x.data()) as Float32Array;
-  const latency = await latencies([dense, pruned], images.slice(0, latencyRows * side * side), shape);
+  const rows = images.slice(0, latencyRows * side * side);
+  const times = await inTurns(
+    [dense, pruned].map((runner) => () => logitsOf(runner, rows, shape)),
+    { budgetMs: 4000, fewest: 10, most: 60 },
+  );
+  const latency = times.map((own) => ({ medianMs: median(own), p95Ms: quantile(own, 0.95) })) as [
+    Latency,
+    Latency,
+  ];
   const [before, after] = [sizeOf(graphs.dense), sizeOf(graphs.pruned)];
   return {
     summary: {
@@ -114,28 +122,6 @@ async function logitsOf(
   const count = images.length / (side * side);
   const results = await runner.run({ [input!.name]: { data: images, shape: [count, ...shape] } });
   return Float32Array.from(results[output!.name]!.data as Float32Array);
-}
-
-/** Times both in turns: a slow moment strikes both alike. */
-async function latencies(
-  runners: readonly [Runner, Runner],
-  images: Float32Array,
-  shape: readonly number[],
-): Promise<readonly [Latency, Latency]> {
-  const times: readonly [number[], number[]] = [[], []];
-  for (let round = 0; round < latencyRounds + 3; round++) {
-    for (const [i, runner] of runners.entries()) {
-      const before = performance.now();
-      await logitsOf(runner, images, shape);
-      if (round >= 3) times[i]!.push(performance.now() - before);
-    }
-  }
-  return [latencyOf(times[0]), latencyOf(times[1])];
-}
-
-function latencyOf(times: readonly number[]): Latency {
-  const sorted = times.toSorted((a, b) => a - b);
-  return { medianMs: sorted[sorted.length >> 1]!, p95Ms: sorted[Math.floor(0.95 * sorted.length)]! };
 }
 
 function softmax(logits: Float32Array): Float32Array {

@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import { Chart } from "../ui/chart.tsx";
-import { percent, short } from "../ui/format.ts";
+import { short } from "../ui/format.ts";
 import { deadFraction, type MomentTotals, totalsOf, type TrainingMoment } from "./training.ts";
 
 interface LiveChartsProps {
@@ -18,13 +18,11 @@ const every = <T,>(items: readonly T[], most: number): readonly T[] =>
 
 /** What happens while the networks train. */
 export function LiveCharts({ moments, epochs }: LiveChartsProps) {
-  const last = moments.at(-1);
-  if (!last) return null;
   const totals = moments.map((moment) => ({ epoch: moment.epoch, ...totalsOf(moment) }));
-  const now = totals.at(-1)!;
-  const time = { label: "epoch", domain: [0, epochs] } as const;
+  const now = totals.at(-1);
+  if (!now) return null;
   const scored = moments.flatMap(({ epoch, accuracy }) =>
-    accuracy ? [{ epoch, dense: accuracy.dense, gated: accuracy.gated }] : [],
+    accuracy ? [{ epoch, dense: 100 * accuracy.dense, gated: 100 * accuracy.gated }] : [],
   );
   const lines = every(moments, 80).flatMap(({ epoch, sites }) =>
     sites.flatMap(({ site, norms }) => {
@@ -37,140 +35,109 @@ export function LiveCharts({ moments, epochs }: LiveChartsProps) {
       }));
     }),
   );
-  const accuracyText = scored.at(-1)
-    ? `${percent(scored.at(-1)!.gated)} gated, ${percent(scored.at(-1)!.dense)} dense`
-    : "";
+  const score = scored.at(-1);
+  const accuracyText = score ? `${score.gated.toFixed(1)} % gated, ${score.dense.toFixed(1)} % dense` : "";
   return (
     <div class="columns two">
-      <figure>
-        <h3>Norms of the groups</h3>
-        <Chart
-          label={`Norm of each group against the epoch: ${now.active} of ${now.groups} are over the threshold`}
-          height={240}
-          layers={[
+      <EpochChart
+        title="Norms of the groups"
+        label={`Norm of each group: ${now.active} of ${now.groups} are over the threshold`}
+        y={{ label: "log₁₀ ‖w_j‖ / largest", domain: [-5, 0] }}
+        caption="A group under the dashed line is dead: it is removed."
+        {...{ moments, epochs }}
+        marks={() => [
+          Plot.line(lines, {
+            x: "epoch",
+            y: "norm",
+            z: "group",
+            stroke: "var(--accent)",
+            strokeWidth: 0.8,
+            strokeOpacity: 0.5,
+          }),
+          Plot.ruleY([Math.log10(deadFraction)], { stroke: "var(--bad)", strokeDasharray: "5 4" }),
+        ]}
+      />
+      <EpochChart
+        title="Right answers on fresh digits"
+        label={`Accuracy: ${accuracyText}`}
+        y={{ label: "% right", domain: [0, 100] }}
+        caption="Blue: with gates. Dashed: the dense network, with the same batches and steps."
+        {...{ moments, epochs }}
+        marks={() => [
+          Plot.line(scored, { x: "epoch", y: "dense", ...secondary }),
+          Plot.line(scored, { x: "epoch", y: "gated", stroke: "var(--accent)", strokeWidth: 2.5 }),
+          Plot.dot(scored, { x: "epoch", y: "gated", fill: "var(--accent)", r: 2.5 }),
+        ]}
+      />
+      <EpochChart
+        title="Groups that are left"
+        label={`Groups over the threshold, now ${now.active} of ${now.groups}`}
+        y={{ label: "groups", domain: [0, now.groups] }}
+        caption="Of all sites together."
+        {...{ moments, epochs }}
+        marks={() => [
+          Plot.line(totals, { x: "epoch", y: "active", stroke: "var(--good)", strokeWidth: 2.5 }),
+        ]}
+      />
+      <EpochChart
+        title="Gap and imbalance"
+        label={`Gap between smooth and sparse penalty, now ${short(now.gap)}, and imbalance, now ${short(now.imbalance)}`}
+        y={{ label: "log₁₀" }}
+        caption="Orange: smooth minus sparse penalty, for the largest λ. Dashed: median |‖ω‖² − γ²|."
+        {...{ moments, epochs }}
+        marks={() => [
+          Plot.line(
+            totals.filter(({ gap }) => gap > 1e-12),
             {
-              key: moments,
-              options: () => ({
-                marginLeft: 44,
-                x: time,
-                y: { label: "log₁₀ ‖w_j‖ / largest", domain: [-5, 0], grid: true },
-                marks: [
-                  Plot.line(lines, {
-                    x: "epoch",
-                    y: "norm",
-                    z: "group",
-                    stroke: "var(--accent)",
-                    strokeWidth: 0.8,
-                    strokeOpacity: 0.5,
-                  }),
-                  Plot.ruleY([Math.log10(deadFraction)], { stroke: "var(--bad)", strokeDasharray: "5 4" }),
-                ],
-              }),
+              x: "epoch",
+              y: ({ gap }: MomentTotals) => Math.log10(gap),
+              stroke: "var(--warm)",
+              strokeWidth: 2.5,
             },
-          ]}
-        />
-        <figcaption>A group under the dashed line is dead: it is removed.</figcaption>
-      </figure>
-      <figure>
-        <h3>Right answers on fresh digits</h3>
-        <Chart
-          label={`Accuracy against the epoch: ${accuracyText}`}
-          height={240}
-          layers={[
-            {
-              key: moments,
-              options: () => ({
-                marginLeft: 44,
-                x: time,
-                y: { label: "% right", domain: [0, 100], grid: true },
-                marks: [
-                  Plot.line(scored, {
-                    x: "epoch",
-                    y: ({ dense }: { dense: number }) => 100 * dense,
-                    stroke: "var(--faint)",
-                    strokeDasharray: "6 3",
-                    strokeWidth: 2,
-                  }),
-                  Plot.line(scored, {
-                    x: "epoch",
-                    y: ({ gated }: { gated: number }) => 100 * gated,
-                    stroke: "var(--accent)",
-                    strokeWidth: 2.5,
-                  }),
-                  Plot.dot(scored, {
-                    x: "epoch",
-                    y: ({ gated }: { gated: number }) => 100 * gated,
-                    fill: "var(--accent)",
-                    r: 2.5,
-                  }),
-                ],
-              }),
-            },
-          ]}
-        />
-        <figcaption>Blue: with gates. Dashed: the dense network, with the same batches and steps.</figcaption>
-      </figure>
-      <figure>
-        <h3>Groups that are left</h3>
-        <Chart
-          label={`Groups over the threshold against the epoch, now ${now.active} of ${now.groups}`}
-          height={200}
-          layers={[
-            {
-              key: moments,
-              options: () => ({
-                marginLeft: 44,
-                x: time,
-                y: { label: "groups", domain: [0, now.groups], grid: true },
-                marks: [
-                  Plot.line(totals, { x: "epoch", y: "active", stroke: "var(--good)", strokeWidth: 2.5 }),
-                ],
-              }),
-            },
-          ]}
-        />
-      </figure>
-      <figure>
-        <h3>Gap and imbalance</h3>
-        <Chart
-          label={`Gap between smooth and sparse penalty, now ${short(now.gap)}, and imbalance, now ${short(now.imbalance)}, against the epoch`}
-          height={200}
-          layers={[
-            {
-              key: moments,
-              options: () => ({
-                marginLeft: 44,
-                x: time,
-                y: { label: "log₁₀", grid: true },
-                marks: [
-                  Plot.line(
-                    totals.filter(({ gap }) => gap > 1e-12),
-                    {
-                      x: "epoch",
-                      y: ({ gap }: MomentTotals) => Math.log10(gap),
-                      stroke: "var(--warm)",
-                      strokeWidth: 2.5,
-                    },
-                  ),
-                  Plot.line(
-                    totals.filter(({ imbalance }) => imbalance > 1e-12),
-                    {
-                      x: "epoch",
-                      y: ({ imbalance }: MomentTotals) => Math.log10(imbalance),
-                      stroke: "var(--faint)",
-                      strokeDasharray: "6 3",
-                      strokeWidth: 2,
-                    },
-                  ),
-                ],
-              }),
-            },
-          ]}
-        />
-        <figcaption>
-          Orange: smooth minus sparse penalty, for the largest λ. Dashed: median |‖ω‖² − γ²|.
-        </figcaption>
-      </figure>
+          ),
+          Plot.line(
+            totals.filter(({ imbalance }) => imbalance > 1e-12),
+            { x: "epoch", y: ({ imbalance }: MomentTotals) => Math.log10(imbalance), ...secondary },
+          ),
+        ]}
+      />
     </div>
+  );
+}
+
+/** How what stands beside a plot's subject is drawn. */
+const secondary = { stroke: "var(--faint)", strokeDasharray: "6 3", strokeWidth: 2 } as const;
+
+interface EpochChartProps extends LiveChartsProps {
+  readonly title: string;
+  /** What is drawn, but for the axis. */
+  readonly label: string;
+  readonly y: Plot.ScaleOptions;
+  readonly caption: string;
+  readonly marks: () => Plot.Markish[];
+}
+
+/** A plot against the epochs. */
+function EpochChart({ title, label, y, caption, moments, epochs, marks }: EpochChartProps) {
+  return (
+    <figure>
+      <h3>{title}</h3>
+      <Chart
+        label={`${label}; against the epoch`}
+        height={220}
+        layers={[
+          {
+            key: moments,
+            options: () => ({
+              marginLeft: 44,
+              x: { label: "epoch", domain: [0, epochs] },
+              y: { grid: true, ...y },
+              marks: marks(),
+            }),
+          },
+        ]}
+      />
+      <figcaption>{caption}</figcaption>
+    </figure>
   );
 }

@@ -1,12 +1,12 @@
 import { proxy } from "comlink";
 import { zipSync } from "fflate";
 import { useState } from "preact/hooks";
-import { Choice, Notice, Progress, Slider, Stats } from "../ui/controls.tsx";
+import { Choice, Slider, Stats } from "../ui/controls.tsx";
 import { DownloadButton } from "../ui/download-button.tsx";
 import { bytes, count, short } from "../ui/format.ts";
 import { showPage } from "../ui/shell.tsx";
+import { useJobs } from "../ui/use-jobs.tsx";
 import { useWorker } from "../ui/use-worker.ts";
-import { adviceFor } from "../ui/worker-errors.ts";
 import { Compare } from "./compare.tsx";
 import { GroupPictures } from "./group-pictures.tsx";
 import { LiveCharts } from "./live-charts.tsx";
@@ -22,7 +22,8 @@ import {
   type TrainingSettings,
 } from "./training.ts";
 
-type Stage = "ready" | "starting" | "training" | "trained" | "pruning" | "pruned";
+/** Parts of the page where something can be under way or go wrong. */
+type Part = "train" | "prune";
 
 const usual: Readonly<
   Record<NetworkName, { readonly lambda: number; readonly rate: number; readonly epochs: number }>
@@ -41,20 +42,23 @@ function TrainPage() {
   const [backend, setBackend] = useState<TrainingSettings["backend"]>("auto");
   const [controls, setControls] = useState<Controls>({ depth: 3, lambda: usual["lenet-300-100"].lambda });
   const [own, setOwn] = useState<readonly OwnDigit[]>([]);
-  const [stage, setStage] = useState<Stage>("ready");
   const [device, setDevice] = useState("");
   const [moments, setMoments] = useState<readonly TrainingMoment[]>([]);
   const [summary, setSummary] = useState<Outcome>();
-  const [fetched, setFetched] = useState<string>("");
-  const [trouble, setTrouble] = useState("");
-  const fail = (error: unknown): void => {
-    // A worker that ran out of memory or was cancelled starts anew.
+  const [trained, setTrained] = useState(false);
+  const { api, end } = useWorker<TrainWorker>(startWorker, ({ message }) => {
+    giveUp(message, "train");
+    setTrained(false);
+  });
+  const cancel = (): void => {
+    // A computation in the worker cannot be asked to stop; what was trained is gone with it.
     end();
-    setTrouble(adviceFor(error));
-    setStage("ready");
+    giveUp("Cancelled.");
+    setTrained(false);
+    setSummary(undefined);
   };
-  const { api, end } = useWorker<TrainWorker>(startWorker, fail);
-  const busy = stage === "starting" || stage === "training" || stage === "pruning";
+  const { running, run, giveUp, status } = useJobs<Part>(cancel);
+  const busy = running !== undefined;
 
   const chooseNetwork = (name: NetworkName): void => {
     setNetwork(name);
@@ -64,42 +68,40 @@ function TrainPage() {
   const change = (part: Partial<Controls>): void => {
     const next = { ...controls, ...part };
     setControls(next);
-    if (stage === "training") void api().control(next);
+    if (running === "train" && moments.length > 0) void api().control(next);
   };
-  const train = async (): Promise<void> => {
-    setTrouble("");
-    setMoments([]);
-    setSummary(undefined);
-    setStage("starting");
-    const found: TrainingMoment[] = [];
-    try {
+  const train = (): Promise<boolean> =>
+    run("train", "Starting tfjs and drawing digits", async (tell) => {
+      setMoments([]);
+      setSummary(undefined);
+      setTrained(false);
+      const found: TrainingMoment[] = [];
       const { rate } = usual[network];
       const settings: TrainingSettings = { network, examples, epochs, batch: 50, rate, seed: 1, backend };
       const started = await api().begin(settings, controls, digitsOf(own));
       setDevice([`Trains on ${started.device}.`, ...started.not.map((why) => `Not on ${why}.`)].join(" "));
-      setStage("training");
       await api().train(
         proxy((moment: TrainingMoment) => {
           found.push(moment);
           setMoments([...found]);
+          const { epoch, lambda } = moment;
+          const text = `Epoch ${Math.min(epochs, Math.floor(epoch) + 1)} of ${epochs}, λ = ${short(lambda)}`;
+          tell({ text, part: epoch / epochs });
         }),
       );
-      setStage("trained");
-    } catch (error) {
-      fail(error);
-    }
-  };
-  const prune = async (): Promise<void> => {
-    setStage("pruning");
-    setTrouble("");
-    try {
+      setTrained(true);
+    });
+  const prune = (): Promise<boolean> => {
+    const text = "Pruning, proving and measuring";
+    return run("prune", text, async (tell) => {
+      setSummary(undefined);
       const onBytes = (loaded: number, total: number | undefined): void =>
-        setFetched(`${bytes(loaded)}${total === undefined ? "" : ` of ${bytes(total)}`}`);
+        tell({
+          text: `${text}; onnxruntime-web: ${bytes(loaded)}${total === undefined ? "" : ` of ${bytes(total)}`}`,
+          part: total === undefined ? undefined : loaded / total,
+        });
       setSummary(await api().prune(proxy(onBytes)));
-      setStage("pruned");
-    } catch (error) {
-      fail(error);
-    }
+    });
   };
   const last = moments.at(-1);
   return (
@@ -165,25 +167,7 @@ function TrainPage() {
           </button>
           {device && <span class="hint">{device}</span>}
         </div>
-        {stage === "starting" && (
-          <Progress
-            text="Starting tfjs and drawing digits"
-            value={undefined}
-            onCancel={() => fail({ code: "ABORTED", message: "" })}
-          />
-        )}
-        {stage === "training" && (
-          <Progress
-            text={
-              last
-                ? `Epoch ${Math.min(epochs, Math.floor(last.epoch) + 1)} of ${epochs}, λ = ${short(last.lambda)}`
-                : "Epoch 1"
-            }
-            value={(last?.epoch ?? 0) / epochs}
-            onCancel={() => fail({ code: "ABORTED", message: "" })}
-          />
-        )}
-        {trouble && <Notice bad={trouble !== "Cancelled."}>{trouble}</Notice>}
+        {status("train")}
       </section>
       {last && (
         <section class="card" aria-labelledby="watch">
@@ -200,7 +184,7 @@ function TrainPage() {
           <LiveCharts moments={moments} epochs={epochs} />
         </section>
       )}
-      {(stage === "trained" || stage === "pruning" || stage === "pruned") && (
+      {trained && (
         <section class="card" aria-labelledby="prune">
           <h2 id="prune">3. Remove them for real</h2>
           <p>
@@ -228,13 +212,7 @@ function TrainPage() {
               </>
             )}
           </div>
-          {stage === "pruning" && (
-            <Progress
-              text={`Pruning, proving and measuring${fetched && `; onnxruntime-web: ${fetched}`}`}
-              value={undefined}
-              onCancel={() => fail({ code: "ABORTED", message: "" })}
-            />
-          )}
+          {status("prune")}
           {summary && <PrunedSummary of={summary} />}
         </section>
       )}

@@ -70,8 +70,8 @@ function Shell({ folder, title, lead, children }: ShellProps) {
         {children}
       </main>
       <footer>
-        D-Gating: Kolb, Frost, Bischl, Rügamer, NeurIPS 2025, arXiv 2509.23898. All numbers on this page are
-        computed in it; nothing is sent anywhere.
+        D-Gating: Kolb, Frost, Bischl, Rügamer, NeurIPS 2025, arXiv 2509.23898. The demos compute in this
+        browser; they ask no other server but for a model of the hub that you name.
       </footer>
     </>
   );
