@@ -16,6 +16,8 @@ interface Measured {
 /** Of the time of a plain step. Tiny networks are left out: there calls cost more than numbers. */
 const limit = 1.5;
 
+const engines = ["onnxruntime", "tfjs"] as const;
+
 /** @param required backends without which nothing is shown */
 export function concludeSteps(
   runs: readonly StepRun[],
@@ -29,7 +31,7 @@ export function concludeSteps(
   const laws = [ranEverywhere(measured, runs, required), grewByGates(measured), sameStart(measured)];
   const quick = runs.every(({ setup }) => setup.quick);
   return {
-    verdicts: quick ? laws : [...laws, cheap(measured, "onnxruntime"), cheap(measured, "tfjs")],
+    verdicts: quick ? laws : [...laws, ...engines.flatMap((engine) => cheap(measured, engine))],
     tables: [timeTable(measured), memoryTable(measured), ...absentTable(runs)],
     charts: quick ? [] : charts(measured),
   };
@@ -79,15 +81,26 @@ function sameStart(measured: readonly Measured[]): Verdict {
   };
 }
 
-function cheap(measured: readonly Measured[], engine: StepSetup["engine"]): Verdict {
+/** On the CPU, and on a GPU where there was one: these networks are small for it, and a step is the launches of its kernels. */
+function cheap(measured: readonly Measured[], engine: StepSetup["engine"]): Verdict[] {
   const own = measured.filter(({ setup, tiny }) => setup.engine === engine && !tiny);
-  const ratios = own.flatMap(({ setup, gated }) =>
+  const gpus = own.filter(({ setup }) => gpuBackends.has(setup.backend));
+  const rest = own.filter((each) => !gpus.includes(each));
+  return [
+    atMostLimit(`a gated step costs at most ${limit} plain ones on ${engine}`, rest),
+    ...(gpus.length > 0 ? [atMostLimit(`so it does on a GPU, with ${engine}`, gpus)] : []),
+  ];
+}
+
+const gpuBackends = new Set<StepSetup["backend"]>(["webgpu", "node-gpu"]);
+
+function atMostLimit(claim: string, measured: readonly Measured[]): Verdict {
+  const ratios = measured.flatMap(({ setup, gated }) =>
     gated.map(({ ratio, depth }) => ({
       ratio: ratio[1],
       where: `${setup.backend}, ${setup.network}, D = ${depth}`,
     })),
   );
-  const claim = `a gated step costs at most ${limit} plain ones on ${engine}`;
   if (ratios.length === 0) return { claim, holds: false, figure: "nothing was measured" };
   const most = ratios.reduce((a, b) => (b.ratio > a.ratio ? b : a));
   return {

@@ -5,7 +5,7 @@ import { gradient, magnitude, magnitudeAlone, random } from "./cut-then-tune.ts"
 import { fromScratch } from "./from-scratch.ts";
 import { hardConcrete } from "./hard-concrete.ts";
 import type { Method } from "./method.ts";
-import { direct, gating, gatingUpAndDown, proximal } from "./penalised.ts";
+import { direct, gating, gatingFast, gatingUpAndDown, proximal } from "./penalised.ts";
 
 /** Strengths for each kind of method. */
 export interface Strengths {
@@ -13,6 +13,8 @@ export interface Strengths {
   readonly lambdas: readonly number[];
   /** Largest λ where it rises and falls (default: `lambdas`). */
   readonly upAndDown?: readonly number[];
+  /** λ where gates learn ten times as fast as the weights (default: that is left out). */
+  readonly fastGates?: readonly number[];
   /** λ of all that has the penalty of D = 2, where that takes others. */
   readonly groupLasso?: readonly number[];
   /** λ of the sub-gradients of the sparse penalty (default: `lambdas`). */
@@ -33,6 +35,9 @@ const gatings = [gating(2), gating(3), gating(4)] as const;
 /** With the schedule of λ that helps most. */
 const scheduled = gatingUpAndDown(3);
 
+/** For networks that learn too slowly with it. */
+const fast = gatingFast(3);
+
 /** Penalties without gates. */
 const directs = [direct(2), direct(3)] as const;
 const proximals = [proximal(2), proximal(3)] as const;
@@ -52,6 +57,7 @@ export function allMethods({ lambdas, fractions, ...own }: Strengths): readonly 
   const sweeps = [
     ...gatings.map((method) => ({ method, strengths: lambdas })),
     { method: scheduled, strengths: own.upAndDown ?? lambdas },
+    { method: fast, strengths: own.fastGates ?? [] },
     ...directs.map((method) => ({ method, strengths: own.direct ?? lambdas })),
     ...proximals.map((method) => ({ method, strengths: own.proximal ?? lambdas })),
     { method: hardConcrete, strengths: own.hardConcrete ?? lambdas },
@@ -88,10 +94,10 @@ export function comparisons(
 
 /** D-Gating against each of the others: one depth, for the best of several on the test set would be flattered. */
 function leadsTable(trained: TrainedRuns): ResultTable {
-  const ours = [gatings[1].name, scheduled.name];
-  const theirs = names([gatings[1], ...penalties, hardConcrete, ...cuts, magnitudeAlone, fromScratch]).filter(
-    (name) => trained.points(name).length > 0,
-  );
+  const there = (methods: readonly Method[]): readonly string[] =>
+    names(methods).filter((name) => trained.points(name).length > 0);
+  const ours = there([gatings[1], scheduled, fast]);
+  const theirs = there([gatings[1], ...penalties, hardConcrete, ...cuts, magnitudeAlone, fromScratch]);
   return {
     title:
       `Leads of D-Gating in ${trained.score.unit}: mean over the sizes that both reach ± standard error over ${trained.seeds.length} seeds; ` +

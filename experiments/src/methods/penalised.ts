@@ -10,6 +10,8 @@ export interface PenaltySettings
     TrainerOptions,
     "depth" | "penalty" | "initial" | "groupWeights" | "gateRate" | "optimizer" | "learningRate"
   > {
+  /** How many times the rate of the weights the gates have (default: as the task says). */
+  readonly gateSpeed?: number;
   /** λ over the progress of the phase, of the given one. */
   readonly anneal?: (lambda: number) => (progress: number) => number;
   /** Part of the steps that the pruned model is trained for, without a penalty. */
@@ -39,12 +41,14 @@ async function underPenalty(
   context: MethodContext,
   lambda: number,
   end: number,
-  { anneal, rebalance = 0, ...options }: PenaltySettings,
+  { anneal, rebalance = 0, gateSpeed, ...options }: PenaltySettings,
 ): Promise<Outcome> {
   const { task, seed } = context;
+  const learningRate = options.learningRate ?? task.learningRate;
   const schedules = {
-    learningRate: options.learningRate ?? task.learningRate,
+    learningRate,
     lambda: (anneal ?? ramp(task.penaltyRamp))(lambda),
+    ...(gateSpeed !== undefined && { gateRate: scaled(learningRate, gateSpeed) }),
     ...(options.gateRate !== undefined && { gateRate: options.gateRate }),
   };
   let graph = await task.build(seed);
@@ -120,6 +124,17 @@ export const gatingUpAndDown = (depth: 2 | 3 | 4): Method =>
     `D-Gating, D = ${depth}, λ up and down`,
     { depth, anneal: upAndDown },
     { colour: depth - 1, dashed: true },
+  );
+
+/**
+ * D-Gating with gates that learn ten times as fast as the weights: a group that the data do not hold dies within as many steps at a smaller λ, which
+ * shrinks less what stays.
+ */
+export const gatingFast = (depth: 2 | 3 | 4): Method =>
+  penalised(
+    `D-Gating, D = ${depth}, gates ten times as fast`,
+    { depth, gateSpeed: 10 },
+    { colour: 4, dashed: true },
   );
 
 /** The sub-gradient of the sparse penalty itself. */

@@ -47,6 +47,7 @@ const onCifar = ({ gate, network, rate, penaltyRamp = 0, ...about }: CifarOption
         : allMethods({
             lambdas: [8e-3, 1.2e-2, 1.8e-2],
             upAndDown: [1.2e-2, 1.8e-2, 2.8e-2],
+            fastGates: [2e-3, 4e-3, 8e-3],
             direct: [5e-3, 9e-3, 1.6e-2],
             proximal: [5e-3, 9e-3, 1.6e-2],
             hardConcrete: [4e-2, 6e-2, 9e-2],

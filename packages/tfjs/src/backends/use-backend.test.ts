@@ -110,6 +110,8 @@ describe("adapters", () => {
       "apple",
     );
     expect(describeAdapter({ vendor: "nvidia", description: "NVIDIA H200" })).toBe("NVIDIA H200");
+    const [device, description] = ["nvidia-h100-80gb-hbm3", "NVIDIA: 580.159.04"];
+    expect(describeAdapter({ vendor: "nvidia", device, description })).toBe(`${device} (${description})`);
     expect(describeAdapter({})).toBe("unnamed adapter");
   });
 });

@@ -24,12 +24,10 @@ interface GpuNavigator {
 /** How long a driver may take to present an adapter. */
 const probeTimeoutMs = 20_000;
 
-/** The adapter's name for people. */
+/** The adapter's name for people: the device with its driver in brackets, or what else is told. */
 export function describeAdapter({ description, vendor, architecture, device }: AdapterInfo): string {
-  const names = [description, device, vendor, architecture].filter(
-    (text) => text !== undefined && text !== "",
-  );
-  return names[0] ?? "unnamed adapter";
+  if (device && description) return `${device} (${description})`;
+  return [device, description, vendor, architecture].find(Boolean) ?? "unnamed adapter";
 }
 
 /** The adapter computes on the CPU: correct, and far slower than the wasm backend. */

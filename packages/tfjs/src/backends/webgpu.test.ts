@@ -48,7 +48,7 @@ describe.runIf(inner)("on SwiftShader", () => {
     const { backend, tried } = await useBackend("auto");
     expect(backend).not.toBe("webgpu");
     const { reason } = tried.find(({ name }) => name === "webgpu")!;
-    expect(reason).toMatch(/^the only adapter \(SwiftShader.*\) computes on the CPU/);
+    expect(reason).toMatch(/^the only adapter \(swiftshader-.* \(SwiftShader .*\)\) computes on the CPU/);
   }, 60_000);
 
   test.each(["dense", "convolutional"] as const)(

@@ -159,8 +159,8 @@ export class Gated extends tf.layers.Layer {
     return cheaper ? this.gated.product("neurons") : undefined;
   }
 
-  #denseGatedLate(input: tf.Tensor, gate: tf.Tensor): tf.Tensor {
-    const weights = this.gated.collapsed("neurons");
+  #denseGatedLate(input: tf.Tensor, product: tf.Tensor): tf.Tensor {
+    const weights = this.gated.collapsed({ kind: "neurons", product });
     const bias = weights.get("bias") ?? this.primaries().get("bias")?.read();
     weights.delete("bias");
     const kernel = weights.get("kernel") ?? this.primaries().get("kernel")!.read();
@@ -168,7 +168,7 @@ export class Gated extends tf.layers.Layer {
     const [inputs, units] = kernel.shape as [number, number];
     const rows = tf.matMul(tf.reshape(input, [-1, inputs]), kernel);
     const linear = tf.reshape(rows, [...input.shape.slice(0, -1), units]);
-    const gated = applyGates(linear, { kind: "axis", axis: linear.rank - 1 }, gate);
+    const gated = applyGates(linear, { kind: "axis", axis: linear.rank - 1 }, product);
     const shifted = bias ? tf.add(gated, bias) : gated;
     return this.#properties.activation?.apply(shifted) ?? shifted;
   }

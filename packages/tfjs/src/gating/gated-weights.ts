@@ -11,13 +11,15 @@ import {
   type InitialScheme,
   initialFactors,
   randomGenerator,
+  squaredGroupNorms,
 } from "@dgate/core";
 import * as tf from "@tensorflow/tfjs";
 import { applyGates } from "./apply-gates.ts";
 import { directPenaltyOf, smoothPenaltyOf } from "./penalty-operations.ts";
 import type { GatedSpec, SiteSpec } from "./select-sites.ts";
 import type { SiteKind, WeightName } from "./site.ts";
-import { tensorOps, unstackGates } from "./tensor-ops.ts";
+import { stackedProduct, unstackGates } from "./stacked-gates.ts";
+import { tensorOps } from "./tensor-ops.ts";
 
 /** The primary weights ω of a gated layer, by name. */
 export type Primaries = ReadonlyMap<WeightName, tf.LayerVariable>;
@@ -81,20 +83,22 @@ export class GatedWeights {
   /** Πγ of the site of this kind, `[groups]`; `undefined` if there is none or it has no gates. */
   product(kind: SiteKind): tf.Tensor | undefined {
     const gates = this.sites.find(({ spec }) => spec.kind === kind)?.gates;
-    return gates && gateProduct(tensorOps, unstackGates(gates.read()));
+    return gates && stackedProduct(gates.read());
   }
 
   /**
-   * `w = ω · Πγ` of every gated weight, in tensors of the caller's `tf.tidy`; leaves out the kernel's gates of the site
-   * `except`, if given.
+   * `w = ω · Πγ` of every gated weight, in tensors of the caller's `tf.tidy`.
+   *
+   * @param late the `product` of a site whose gates the kernel is to be left without
    */
-  collapsed(except?: SiteKind): Map<WeightName, tf.Tensor> {
+  collapsed(late?: { readonly kind: SiteKind; readonly product: tf.Tensor }): Map<WeightName, tf.Tensor> {
     const weights = new Map<WeightName, tf.Tensor>();
     for (const { spec, set } of this.sites) {
-      const product = this.product(spec.kind);
+      const isLate = spec.kind === late?.kind;
+      const product = isLate ? late.product : this.product(spec.kind);
       if (!product) continue;
       for (const { weight, layout } of membersOf(spec, set)) {
-        if (spec.kind === except && weight !== "bias") continue;
+        if (isLate && weight !== "bias") continue;
         weights.set(weight, applyGates(weights.get(weight) ?? this.#read(weight), layout, product));
       }
     }
@@ -115,8 +119,7 @@ export class GatedWeights {
     if (!site.gates) return directPenaltyOf(site.set, read(site.set), lambda, this.#depth);
     if (set) return smoothPenaltyOf(set, read(set), site.gates.read(), lambda);
     // The site's ω is penalised by another term: what is left is (λ/D)·Σγ².
-    const share = (lambda * (this.#depth - 1)) / this.#depth;
-    return frozenPenalty(tensorOps, unstackGates(site.gates.read()), share);
+    return frozenPenalty(tensorOps, [site.gates.read()], lambda / this.#depth);
   }
 
   /** The factors of one site as they stand: its ω (w, under a direct penalty) and its gates. */
@@ -155,14 +158,25 @@ export class GatedWeights {
     }
   }
 
+  /**
+   * Draws factors for weights of mean square 1 and scales them to these, by c = (mean w²)^{1/(2D)} each: the weights stay on
+   * their device, and WebGPU in Node has no way of reading them at once.
+   */
   #drawFactors(site: LayerSite, seed: number): void {
     const { set } = site;
-    const weights = set.members.map(({ name }) => this.#read(name as WeightName).dataSync() as Float32Array);
+    const { primary } = this.factors(site);
+    const ones = set.members.map(({ shape }) => new Float32Array(sizeOf(shape)).fill(1));
     const random = randomGenerator(seed);
-    const drawn = initialFactors(set, weights, { depth: this.#depth, scheme: "variance-matched", random });
+    const drawn = initialFactors(set, ones, { depth: this.#depth, scheme: "variance-matched", random });
+    const elements = set.sizes.reduce((a, b) => a + b);
+    const meanSquare = tf.div(tf.sum(squaredGroupNorms(tensorOps, set, primary)), elements);
+    const share = tf.pow(tf.where(tf.equal(meanSquare, 0), 1, meanSquare), 0.5 / this.#depth);
+    const shrink = tf.pow(share, 1 - this.#depth);
     this.#write(site, {
-      primary: set.members.map(({ shape }, m) => tf.tensor(drawn.primary[m]!, [...shape])),
-      gates: drawn.gates.map((gate) => tf.tensor1d(gate)),
+      primary: set.members.map(({ shape }, m) =>
+        tf.mul(tf.mul(primary[m]!, tf.tensor(drawn.primary[m]!, [...shape])), shrink),
+      ),
+      gates: drawn.gates.map((gate) => tf.mul(tf.tensor1d(gate), share)),
     });
   }
 
@@ -180,6 +194,10 @@ export class GatedWeights {
     if (!variable) throw new Error(`unreachable: no weight ${weight}`);
     return variable;
   }
+}
+
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
 }
 
 function membersOf(

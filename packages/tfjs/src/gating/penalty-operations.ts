@@ -1,16 +1,16 @@
 import {
   directSubgradient,
-  type Factors,
   type GroupSet,
-  smoothPenalty,
   smoothPenaltyGradient,
   sparsePenalty,
+  squaredGroupNorms,
 } from "@dgate/core";
 import * as tf from "@tensorflow/tfjs";
-import { tensorOps, unstackGates } from "./tensor-ops.ts";
+import { tensorOps } from "./tensor-ops.ts";
 
 /**
- * Smooth penalty as one operation of the tape; its derivative is core's, a few operations instead of autodiff's many.
+ * Smooth penalty `(λ/D) Σ_j s_j (‖ω_j‖² + Σ_d γ_{j,d}²)` as one operation of the tape; its derivative is core's, a few
+ * operations instead of autodiff's many.
  *
  * @param primary ω, one tensor per member of `set`
  * @param gates `[D − 1, groups]`
@@ -22,16 +22,29 @@ export function smoothPenaltyOf(
   gates: tf.Tensor,
   lambda: number,
 ): tf.Tensor {
+  const share = lambda / (gates.shape[0] + 1);
   const operation = tf.customGrad((...args) => {
     const tensors = savedTensors(args);
-    const value = smoothPenalty(tensorOps, set, unstacked(tensors), lambda);
+    const value = tf.mul(weightedSquares(set, tensors.slice(0, -1), tensors.at(-1)!), share);
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
-      const gradient = smoothPenaltyGradient(tensorOps, set, unstacked(saved), tf.mul(dy, lambda));
-      return [...gradient.primary, tf.stack([...gradient.gates])];
+      // Of L2 all gates together are one factor: two in all, each with half of λ.
+      const factors = { primary: saved.slice(0, -1), gates: [saved.at(-1)!] };
+      const gradient = smoothPenaltyGradient(tensorOps, set, factors, tf.mul(dy, 2 * share));
+      return [...gradient.primary, gradient.gates[0]!];
     };
     return { value, gradFunc };
   });
   return operation(...primary, gates);
+}
+
+/** Σ_j s_j (‖ω_j‖² + Σ_d γ_{j,d}²) */
+function weightedSquares(set: GroupSet, primary: readonly tf.Tensor[], gates: tf.Tensor): tf.Tensor {
+  if (set.weights.every((weight) => weight === 1)) {
+    // The groups need not be told apart.
+    return [...primary, gates].map((x) => tf.sum(tf.square(x))).reduce((a, b) => tf.add(a, b));
+  }
+  const perGroup = tf.add(squaredGroupNorms(tensorOps, set, primary), tf.sum(tf.square(gates), 0));
+  return tf.sum(tf.mul(perGroup, tf.tensor1d([...set.weights])));
 }
 
 /**
@@ -61,9 +74,4 @@ function savedTensors(args: readonly (tf.Tensor | tf.GradSaveFunc)[]): tf.Tensor
   const tensors = args.slice(0, -1) as tf.Tensor[];
   save(tensors);
   return tensors;
-}
-
-/** Primary weights and, last, the stacked gates. */
-function unstacked(tensors: readonly tf.Tensor[]): Factors<tf.Tensor> {
-  return { primary: tensors.slice(0, -1), gates: unstackGates(tensors.at(-1)!) };
 }

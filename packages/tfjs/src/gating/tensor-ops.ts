@@ -24,11 +24,6 @@ export const tensorOps: TensorOps<tf.Tensor> = {
   segmentSum,
 };
 
-/** The gates `[D − 1, groups]` as D − 1 tensors `[groups]`. tfjs cannot differentiate unstack into a single tensor. */
-export function unstackGates(gates: tf.Tensor): tf.Tensor[] {
-  return gates.shape[0] === 1 ? [tf.reshape(gates, [gates.size])] : tf.unstack(gates);
-}
-
 /**
  * Sums over leading axes as a product with a row of ones: the wasm backend reduces only the last axes without a
  * transposition, and its matMul is several times faster than transposing.
