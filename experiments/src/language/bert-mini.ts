@@ -36,8 +36,8 @@ function bertMiniExperiment(kind: "heads" | "ffn", title: string, strengths: Str
 export const bertMiniHeads = bertMiniExperiment("heads", "attention heads", {
   lambdas: [1e-3, 3e-3, 1e-2],
   upAndDown: [2e-3, 6e-3, 2.5e-2],
-  direct: [1e-2, 5e-2, 0.2],
-  proximal: [50, 80, 110],
+  direct: [0.2, 1, 5],
+  proximal: [95, 110, 150],
   hardConcrete: [4e-3, 1.2e-2, 4e-2],
   fractions: [0.75, 0.5, 0.25],
 });
