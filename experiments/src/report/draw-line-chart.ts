@@ -22,21 +22,29 @@ export function drawLineChart(
 ): string {
   return names
     .map((name) => {
-      const legend = legendRows(chart, widths[name]) * legendRow;
-      const option = { ...optionOf(chart), grid: { ...frame.grid, top: 20 + legend } };
+      const width = widths[name] - legendMargin;
+      const legend = legendRows(chart, width) * legendRow;
+      const option = {
+        ...optionOf(chart),
+        legend: { ...frame.legend, itemGap: legendGap, itemWidth: legendLine, width },
+        grid: { ...frame.grid, top: 20 + legend },
+      };
       return drawChart({ ...chart, option, height: 280 + legend }, [name]);
     })
     .join("");
 }
 
-/** The gap is between rows, too. */
-const [legendGap, legendRow] = [16, 29];
+/** The gap is between rows, too. Lines are so long that dashes show. */
+const [legendGap, legendRow, legendLine] = [22, 35, 34];
 
-/** Rows that the legend takes: the library breaks them, but does not move the plot. Letters of 12 pixels are some 6 wide. */
+/** For the last name of a row, in a font wider than the library thinks. */
+const legendMargin = 40;
+
+/** Rows that the legend takes: the library breaks them, but does not move the plot. It takes letters of 12 pixels to be some 6 wide; where they are wider the gap has room for it. */
 function legendRows({ series }: LineChart, width: number): number {
   let [rows, used] = [1, 0];
   for (const name of new Set(series.map((each) => each.name))) {
-    const own = 23 + legendGap + 6 * name.length;
+    const own = legendLine + 5 + legendGap + 6 * name.length;
     if (used > 0 && used + own > width) [rows, used] = [rows + 1, 0];
     used += own;
   }
@@ -45,7 +53,6 @@ function legendRows({ series }: LineChart, width: number): number {
 
 function optionOf({ x, y, series }: LineChart): Parameters<typeof drawChart>[0]["option"] {
   return {
-    legend: { ...frame.legend, itemGap: legendGap },
     xAxis: axis(x.name, {
       type: x.log ? "log" : "value",
       nameGap: 26,

@@ -225,12 +225,18 @@ function rangeOf(trained: TrainedRuns, sweeps: readonly MethodSweep[]): { min?: 
   const all = scores(() => true);
   const ours = scores((name) => name.startsWith("D-Gating"));
   if (ours.length === 0) return {};
-  if (sign > 0) {
-    const top = Math.max(...all);
-    return { min: Math.max(Math.min(...all), Math.min(...ours) - 0.3 * (top - Math.min(...ours))) };
-  }
-  const bottom = Math.min(...all);
-  return { max: Math.min(Math.max(...all), Math.max(...ours) + 0.3 * (Math.max(...ours) - bottom)) };
+  const [best, worst] =
+    sign > 0 ? [Math.max(...all), Math.min(...ours)] : [Math.min(...all), Math.max(...ours)];
+  const span = Math.abs(best - worst);
+  if (sign > 0) return { min: atTick(Math.max(Math.min(...all), worst - 0.3 * span), span, Math.floor) };
+  return { max: atTick(Math.min(Math.max(...all), worst + 0.3 * span), span, Math.ceil) };
+}
+
+/** An end of an axis where a tick may be, so that its label is a short number. */
+function atTick(value: number, span: number, round: (x: number) => number): number {
+  if (span === 0) return value;
+  const tick = 2 * 10 ** (Math.floor(Math.log10(span)) - 1);
+  return Number((tick * round(value / tick)).toPrecision(6));
 }
 
 function cutNote(trained: TrainedRuns, sweeps: readonly MethodSweep[]): string {
