@@ -1,14 +1,12 @@
 import { DgateError, randomGenerator } from "@dgate/core";
 import {
   countCosts,
-  type ExternalResolver,
   findSites,
   type Graph,
   isQuantized,
   mask,
   numbersOf,
   planFrom,
-  type PruneOptions,
   prune,
   randomInputs,
   readModel,
@@ -17,10 +15,11 @@ import {
   verify,
   writeModel,
 } from "@dgate/onnx";
-import { load, type OrtModule, type RunTensor } from "@dgate/onnx/web";
+import { load, type OrtModule, type RunTensor, type WebModel } from "@dgate/onnx/web";
+import type { DroppedFile } from "../ui/dropped-file.ts";
 import { inTurns } from "../ui/in-turns.ts";
+import { pause, stopIfAborted } from "../ui/until.ts";
 import type {
-  DroppedFile,
   Measurement,
   ModelFacts,
   Place,
@@ -28,6 +27,7 @@ import type {
   PruneRequest,
   SitesOfKind,
 } from "./deployment.ts";
+import { readDropped } from "./read-dropped.ts";
 
 interface OpenModel {
   readonly graph: Graph;
@@ -35,7 +35,7 @@ interface OpenModel {
 }
 
 /** Sizes of symbolic dimensions with which models are counted and run. */
-const dims: NonNullable<PruneOptions["dims"]> = {
+const dims: Readonly<Record<string, number>> = {
   batch: 1,
   batch_size: 1,
   sequence: 64,
@@ -45,26 +45,44 @@ const dims: NonNullable<PruneOptions["dims"]> = {
 /** Time for one measurement. */
 const budgetMs = 6000;
 
-/** The models of a page: what was dropped, and what pruning left of the first. */
+/** How a measurement tells what it does, and is ended. */
+interface MeasureOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (part: number) => void;
+}
+
+/** The models of a page. */
 export class DeploySession {
+  readonly #threads: number;
   #models: readonly OpenModel[] = [];
-  #pruned: { readonly graph: Graph; readonly bytes: Uint8Array<ArrayBuffer> } | undefined;
+
+  /** @param threads of WASM for all models: the first one that runs fixes them */
+  constructor({ threads }: { readonly threads: number }) {
+    this.#threads = threads;
+  }
 
   /**
-   * Opens one or two ONNX files; other files are looked up where a model has weights outside of its file.
+   * Opens one or two ONNX files; other files are looked up where a model has weights outside of its file. What was open stays open if that fails.
    *
-   * @throws DgateError `FORMAT` for what is no ONNX model, `OPTION` for no model or more than two
+   * @throws DgateError `FORMAT` for what is no ONNX model, `OPTION` for no model or more than two, `IO` for weights that are not there
    */
-  open(files: readonly DroppedFile[]): readonly ModelFacts[] {
-    const named = files.filter(({ name }) => name.endsWith(".onnx"));
+  async open(files: readonly DroppedFile[]): Promise<readonly ModelFacts[]> {
+    const named = files.filter(({ path }) => path.endsWith(".onnx"));
     // A file of another name may be a model all the same.
     const models = named.length > 0 ? named : files;
     if (models.length === 0 || models.length > 2) {
       throw new DgateError("OPTION", `Drop one ONNX model, or two to compare; these are ${models.length}.`);
     }
-    this.#pruned = undefined;
-    this.#models = models.map((file) => openModel(file, files));
-    return this.#models.map(({ facts }) => facts);
+    const names = models.map(({ path }) => path.slice(path.lastIndexOf("/") + 1));
+    const alike = new Set(names).size < names.length;
+    const opened: OpenModel[] = [];
+    for (const [i, file] of models.entries()) {
+      const name = alike ? file.path : names[i]!;
+      const { graph, bytes } = await readDropped(file, files, name);
+      opened.push({ graph, facts: factsOf(graph, name, bytes) });
+    }
+    this.#models = opened;
+    return opened.map(({ facts }) => facts);
   }
 
   /**
@@ -73,12 +91,13 @@ export class DeploySession {
    * @throws DgateError as `planFrom` and `prune`; `CHECK`
    */
   async prune({ budget, fraction, criterion, kinds }: PruneRequest, ort: OrtModule): Promise<PruneOutcome> {
-    const { graph, facts } = this.#models[0]!;
+    const { graph, facts } = this.#first;
     const plan = planFrom(findSites(graph), { [budget]: fraction, criterion, sites: kinds, dims });
     const { graph: pruned, report } = prune(graph, plan, { dims });
     const proof = await verify(mask(graph, plan), pruned, {
       ort,
       runtime: "web",
+      threads: this.#threads,
       inputs: report.inputs,
       outputs: report.outputs,
       dims,
@@ -91,37 +110,61 @@ export class DeploySession {
       );
     }
     const bytes = writeModel(pruned);
-    this.#pruned = { graph: pruned, bytes };
     return {
       facts: factsOf(pruned, facts.name.replace(/(\.onnx)?$/, "-pruned.onnx"), bytes.length),
+      file: new Blob([bytes]),
       removed: report.removed.map(({ site, groups, kept }) => ({ site, groups, kept })),
       keptBack: report.keptBack.map(({ site, groups, reason }) => ({ site, count: groups.length, reason })),
       maxAbsDiff: proof.maxAbsDiff,
     };
   }
 
-  /** The pruned model's file. */
-  get bytes(): Uint8Array<ArrayBuffer> {
-    if (this.#pruned) return this.#pruned.bytes;
-    throw new DgateError("OPTION", "Nothing has been pruned yet.");
-  }
-
-  /** Runs the dense model beside the pruned one, or the two that were dropped, in turns on the same random inputs. */
-  async measure(place: Place, ort: OrtModule, onProgress: (part: number) => void): Promise<Measurement> {
-    const first = this.#models[0]!.graph;
-    const second = this.#pruned?.graph ?? this.#models[1]?.graph;
+  /**
+   * Runs the first model beside what pruning left of it, or the two that were dropped, in turns on the same random inputs.
+   *
+   * @throws DgateError `ABORTED`; as `load` and `WebModel.run`
+   */
+  async measure(
+    place: Place,
+    pruned: Blob | undefined,
+    ort: OrtModule,
+    { signal, onProgress }: MeasureOptions,
+  ): Promise<Measurement> {
+    const first = this.#first.graph;
+    const second = pruned
+      ? readModel(new Uint8Array(await pruned.arrayBuffer()), { name: "the pruned model" })
+      : this.#models[1]?.graph;
     if (!second)
       throw new DgateError("OPTION", "There is nothing to compare with: prune the model, or drop two.");
-    const models = [];
+    const graphs = [first, second];
+    const models: WebModel[] = [];
+    const step = async (): Promise<void> => {
+      await pause();
+      stopIfAborted(signal);
+    };
     try {
-      for (const graph of [first, second])
-        models.push(await load(writeModel(graph), { ort, providers: [place] }));
-      const inputs = [first, second].map((graph) => feedsOf(graph));
-      const outputs = [];
-      for (const [i, model] of models.entries()) outputs.push(await model.run(inputs[i]!));
+      for (const graph of graphs) {
+        await step();
+        const options = { ort, providers: [place], threads: this.#threads, signal };
+        models.push(await load(writeModel(graph), options));
+      }
+      const inputs = graphs.map((graph) => feedsOf(graph));
+      const outputs: Outputs[] = [];
+      for (const [i, model] of models.entries()) {
+        await step();
+        outputs.push(await model.run(inputs[i]!));
+      }
       const times = await inTurns(
         models.map((model, i) => () => model.run(inputs[i]!)),
-        { budgetMs, fewest: 10, most: 200, step: async (part) => onProgress(part) },
+        {
+          budgetMs,
+          fewest: 10,
+          most: 200,
+          step: async (part) => {
+            onProgress(part);
+            await step();
+          },
+        },
       );
       const difference = differenceOf(outputs[0]!, outputs[1]!);
       return {
@@ -136,27 +179,17 @@ export class DeploySession {
       for (const model of models) await model.dispose();
     }
   }
-}
 
-function openModel({ name, bytes }: DroppedFile, all: readonly DroppedFile[]): OpenModel {
-  let beside = 0;
-  const externalData: ExternalResolver = ({ location, offset, length }) => {
-    const file = all.find((each) => each.name === location.split("/").at(-1));
-    if (!file) {
-      throw new DgateError(
-        "IO",
-        `${name}: its weights lie in ${location}; drop that file together with the model.`,
-      );
-    }
-    beside += length;
-    return file.bytes.subarray(offset, offset + length);
-  };
-  const graph = readModel(bytes, { name, externalData });
-  return { graph, facts: factsOf(graph, name, bytes.length + beside) };
+  get #first(): OpenModel {
+    const [first] = this.#models;
+    if (first) return first;
+    throw new DgateError("OPTION", "No model is open: drop one first.");
+  }
 }
 
 function factsOf(graph: Graph, name: string, bytes: number): ModelFacts {
   const { parameters, macs, assumed } = countCosts(graph, dims);
+  const open = new Set(graph.requiredInputs.flatMap(({ type }) => type?.shape ?? []));
   const operators = new Map<string, number>();
   for (const { op } of graph.nodes()) operators.set(op, (operators.get(op) ?? 0) + 1);
   return {
@@ -164,7 +197,10 @@ function factsOf(graph: Graph, name: string, bytes: number): ModelFacts {
     bytes,
     parameters,
     macs,
-    assumed,
+    assumed: [
+      ...Object.entries(dims).filter(([name]) => open.has(name)),
+      ...assumed.map((name) => [name, 1] as const),
+    ],
     quantized: isQuantized(graph),
     inputs: graph.requiredInputs.map(describeValue),
     outputs: graph.outputs.map(describeValue),

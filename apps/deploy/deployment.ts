@@ -1,11 +1,5 @@
 import type { SiteKind } from "@dgate/onnx";
 
-/** A file that was dropped: an ONNX model, or what lies beside one. */
-export interface DroppedFile {
-  readonly name: string;
-  readonly bytes: Uint8Array<ArrayBuffer>;
-}
-
 /** Sites of one kind. */
 export interface SitesOfKind {
   readonly kind: SiteKind;
@@ -25,8 +19,8 @@ export interface ModelFacts {
   readonly bytes: number;
   readonly parameters: number;
   readonly macs: number;
-  /** Dimensions that MACs count as 1. */
-  readonly assumed: readonly string[];
+  /** Sizes for which MACs are counted and the model is run, of dimensions that it leaves open. */
+  readonly assumed: readonly (readonly [name: string, size: number])[];
   readonly quantized: boolean;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -48,6 +42,8 @@ export interface PruneRequest {
 /** What pruning did. */
 export interface PruneOutcome {
   readonly facts: ModelFacts;
+  /** The pruned model's file. */
+  readonly file: Blob;
   readonly removed: readonly { readonly site: string; readonly groups: number; readonly kept: number }[];
   readonly keptBack: readonly { readonly site: string; readonly count: number; readonly reason: string }[];
   /** Between the masked and the pruned model. */

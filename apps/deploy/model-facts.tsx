@@ -1,4 +1,4 @@
-import { Notice, Stats } from "../ui/controls.tsx";
+import { Notice, Scroll, Stats } from "../ui/controls.tsx";
 import { bytes, count } from "../ui/format.ts";
 import type { ModelFacts as Facts } from "./deployment.ts";
 
@@ -16,10 +16,11 @@ export function ModelFacts({ of }: { readonly of: Facts }) {
       />
       <p class="hint">
         {of.inputs.join("; ")} → {of.outputs.join("; ")}
-        {of.assumed.length > 0 && `. Counted with ${of.assumed.map((name) => `${name} = 1`).join(", ")}`}
+        {of.assumed.length > 0 &&
+          `. Counted and run with ${of.assumed.map(([name, size]) => `${name} = ${size}`).join(", ")}`}
         {of.quantized && ". It rounds to integers as it runs"}
       </p>
-      <div class="scroll">
+      <Scroll label={`What can be removed of ${of.name}`}>
         <table>
           <caption>What can be removed</caption>
           <thead>
@@ -33,7 +34,7 @@ export function ModelFacts({ of }: { readonly of: Facts }) {
           <tbody>
             {of.sites.map(({ kind, sites, groups, prunable }) => (
               <tr key={kind}>
-                <td>{kind}</td>
+                <th scope="row">{kind}</th>
                 <td>{count(sites)}</td>
                 <td>{count(groups)}</td>
                 <td>{count(prunable)}</td>
@@ -41,7 +42,7 @@ export function ModelFacts({ of }: { readonly of: Facts }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       {of.sites.length === 0 && (
         <Notice>
           Nothing in this model can be removed: no layer was found whose channels nothing else holds.

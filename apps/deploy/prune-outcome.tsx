@@ -21,6 +21,7 @@ export function PruneOutcome({
   return (
     <>
       <FiguresTable
+        label="Before and after pruning"
         columns={["before", "after", "left"]}
         rows={[
           row("parameters", [before.parameters, facts.parameters], count),

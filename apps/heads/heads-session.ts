@@ -1,6 +1,7 @@
 import { DgateError } from "@dgate/core";
 import type { GateTable, HeadGates, PrunedTransformer } from "@dgate/transformers";
 import { inTurns, median } from "../ui/in-turns.ts";
+import { pause, stopIfAborted } from "../ui/until.ts";
 import type { Job } from "../ui/use-jobs.tsx";
 import type {
   HeadNumbers,
@@ -19,6 +20,7 @@ import { type Answers, answersOf, type KnownText, qualityOf, type TextPipeline }
 import { openModel, type OpenedModel } from "./open-model.ts";
 import { type Answer, answerTo, together } from "./predictions.ts";
 import { opinionOf, opinions } from "./small-texts.ts";
+import { Turns } from "./turns.ts";
 import { openWritten } from "./written-files.ts";
 
 /** Opinions that the built-in model is tested on. */
@@ -50,9 +52,7 @@ export class HeadsSession {
   /** Value of each gate when its head is on. */
   #values: Float64Array[];
   #files: ReadonlyMap<string, Uint8Array> | undefined;
-  #abort = new AbortController();
-  #turn: Promise<unknown> = Promise.resolve();
-  #watching = 0;
+  readonly #turns = new Turns();
   #denseAnswers: { readonly texts: string; readonly answers: Answers | undefined } | undefined;
   #denseAnswer: { readonly text: string; readonly answer: Answer } | undefined;
 
@@ -83,7 +83,7 @@ export class HeadsSession {
 
   /** What was opened; of the built-in model with its accuracy on fresh sentences. */
   facts(): Promise<ModelFacts> {
-    return this.#alone(async () => {
+    return this.#turns.alone(async () => {
       const { facts, builtIn } = this.#opened;
       if (!builtIn) return facts;
       const texts = opinions(freshCount, freshSeed);
@@ -108,11 +108,11 @@ export class HeadsSession {
   }
 
   importance(method: Importance, lines: readonly string[], onJob: (job: Job) => void): Promise<HeadNumbers> {
-    return this.#alone(async () => {
+    return this.#turns.alone(async (signal) => {
       const texts = method === "l2" ? [] : this.#split(lines).training.map(({ text }) => text);
       const scores = await this.#opened.gates.importance(method, texts, {
         examples: importanceTexts,
-        signal: this.#abort.signal,
+        signal,
         onProgress: ({ step, steps }) =>
           onJob({ text: `Importances: text ${step} of ${steps}`, part: step / steps }),
       });
@@ -124,32 +124,35 @@ export class HeadsSession {
    * Tells what the model makes of a text with the heads that are on, how near it is to the dense model on texts held out, and how long a run
    * takes, as soon as each is known. The next call, of this or of another method, ends it.
    */
-  async watch(text: string, lines: readonly string[], onNews: (news: LiveNews) => void): Promise<void> {
-    const ticket = ++this.#watching;
-    const step = async (): Promise<void> => {
-      await pause();
-      if (ticket !== this.#watching) throw new DgateError("ABORTED", "watch: something newer is asked for.");
-    };
-    await this.#inTurn(async () => {
-      try {
-        await step();
-        onNews({ prediction: together(await this.#denseAnswerTo(text), await this.#answerTo(text)) });
-        const heldOut = this.#heldOut(lines);
-        const dense = await this.#denseAnswersTo(heldOut, step);
-        const now = dense && (await this.#answers("gated", heldOut, step));
-        if (now) onNews({ quality: qualityOf(dense, now, heldOut) });
-        const run = await this.#runOf(text);
-        const times = await inTurns([() => this.#with("dense", run), () => this.#with("gated", run)], {
-          budgetMs: 1200,
-          fewest: 7,
-          most: 60,
-          step,
-        });
-        onNews({ latency: latencyOf(times) });
-      } catch (error) {
-        if (!(error instanceof DgateError) || error.code !== "ABORTED") throw error;
-      }
+  watch(text: string, lines: readonly string[], onNews: (news: LiveNews) => void): Promise<void> {
+    return this.#turns.watch(async (step) => {
+      onNews({ prediction: together(await this.#denseAnswerTo(text), await this.#answerTo(text)) });
+      onNews({ quality: await this.#liveQuality(lines, step) });
+      const run = await this.#runOf(text);
+      const times = await inTurns([() => this.#with("dense", run), () => this.#with("gated", run)], {
+        budgetMs: 1200,
+        fewest: 7,
+        most: 60,
+        step,
+      });
+      onNews({ latency: latencyOf(times) });
     });
+  }
+
+  async #liveQuality(
+    lines: readonly string[],
+    step: () => Promise<void>,
+  ): Promise<NonNullable<LiveNews["quality"]>> {
+    const found = this.#textsOf(lines).length;
+    if (!this.#opened.builtIn && found < fewestTexts) {
+      return { missing: `Step 3 has ${found} texts: from ${fewestTexts} on some are held out.` };
+    }
+    const heldOut = this.#heldOut(lines);
+    const dense = await this.#denseAnswersTo(heldOut, step);
+    const now = dense && (await this.#answers("gated", heldOut, step));
+    return now
+      ? qualityOf(dense, now, heldOut)
+      : { missing: "This task has no measure that needs the text alone." };
   }
 
   /** @throws DgateError as `HeadGates.learn`; nothing is changed then */
@@ -157,7 +160,7 @@ export class HeadsSession {
     { texts, keep, steps, train }: LearnRequest,
     onMoment: (moment: LearnMoment) => void,
   ): Promise<LearnOutcome> {
-    return this.#alone(async () => {
+    return this.#turns.alone(async (signal) => {
       const { training, heldOut } = this.#split(texts);
       const { gates } = this.#opened;
       const report = await gates.learn(
@@ -169,7 +172,7 @@ export class HeadsSession {
           ...(this.#opened.builtIn && train !== "gates" && { learningRate: 1e-3 }),
           heldOut: heldOut.map(({ text }) => text),
           latency: false,
-          signal: this.#abort.signal,
+          signal,
           onProgress: ({ phase, step, steps: all, loss, lambda, active }) =>
             onMoment({
               text: phases[phase],
@@ -195,9 +198,8 @@ export class HeadsSession {
 
   /** Removes the heads that are off, opens what comes out with `pipeline()`, and compares. */
   prune(text: string, lines: readonly string[], onJob: (job: Job) => void): Promise<RemovalOutcome> {
-    return this.#alone(async () => {
+    return this.#turns.alone(async (signal) => {
       const { gates, facts } = this.#opened;
-      const { signal } = this.#abort;
       onJob({ text: "Removing heads, and proving the result equal to the masked model", part: undefined });
       await pause();
       const small = await gates.prune({ signal });
@@ -207,7 +209,7 @@ export class HeadsSession {
           onJob({ text: `${phase === "quantize" ? "Quantizing" : "Writing"} ${what}`, part: undefined }),
       });
       this.#files = files;
-      const { variants, rounds, notes } = await this.#compare(files, text, lines, onJob);
+      const { variants, rounds, notes } = await this.#compare(files, text, lines, { signal, onJob });
       const sizes = (side: "before" | "after", what: "parameters" | "macs"): number =>
         small.files.reduce((sum, file) => sum + file[side][what], 0);
       return {
@@ -234,8 +236,7 @@ export class HeadsSession {
 
   /** Ends what runs, if it can be ended. */
   cancel(): void {
-    this.#watching += 1;
-    this.#abort.abort();
+    this.#turns.cancel();
   }
 
   /** The dense model and the written files side by side, each as `pipeline()` opens it. */
@@ -243,7 +244,7 @@ export class HeadsSession {
     files: ReadonlyMap<string, Uint8Array>,
     text: string,
     lines: readonly string[],
-    onJob: (job: Job) => void,
+    { signal, onJob }: { readonly signal: AbortSignal; readonly onJob: (job: Job) => void },
   ): Promise<Pick<RemovalOutcome, "variants" | "rounds" | "notes">> {
     const { facts } = this.#opened;
     const step =
@@ -251,7 +252,7 @@ export class HeadsSession {
       async (part: number): Promise<void> => {
         onJob({ text: job, part });
         await pause();
-        if (this.#abort.signal.aborted) throw new DgateError("ABORTED", "prune: cancelled.");
+        stopIfAborted(signal);
       };
     const pruned = await openWritten(this.#opened, files, onJob);
     try {
@@ -290,21 +291,6 @@ export class HeadsSession {
     } finally {
       for (const { dispose } of pruned.opened) await dispose();
     }
-  }
-
-  /** Runs a method when those before it have ended, and what is told live ends for it. */
-  #alone<T>(run: () => Promise<T>): Promise<T> {
-    this.#watching += 1;
-    return this.#inTurn(() => {
-      this.#abort = new AbortController();
-      return run();
-    });
-  }
-
-  #inTurn<T>(run: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(run, run);
-    this.#turn = turn.catch(() => undefined);
-    return turn;
   }
 
   #use(form: "dense" | "gated"): void {
@@ -367,17 +353,21 @@ export class HeadsSession {
 
   /** @throws DgateError `DATA` for too few texts */
   #split(lines: readonly string[]): Split {
-    const { gates, builtIn } = this.#opened;
-    const texts = lines.flatMap((line) => knownText(line, builtIn, gates));
+    const texts = this.#textsOf(lines);
     if (texts.length < fewestTexts) {
       throw new DgateError(
         "DATA",
         `There are ${texts.length} texts in step 3; give ${fewestTexts} at least, one a line, better some hundreds.`,
       );
     }
-    if (builtIn) return { training: texts, heldOut: this.#heldOut(lines) };
+    if (this.#opened.builtIn) return { training: texts, heldOut: this.#heldOut(lines) };
     const heldOut = texts.filter((_, i) => i % heldOutEvery === 0).slice(0, heldOutMost);
     return { training: texts.filter((text) => !heldOut.includes(text)), heldOut };
+  }
+
+  #textsOf(lines: readonly string[]): readonly KnownText[] {
+    const { gates, builtIn } = this.#opened;
+    return lines.flatMap((line) => knownText(line, builtIn, gates));
   }
 
   /** For the built-in model there are always some. */
@@ -402,9 +392,6 @@ const latencyOf = (times: readonly (readonly number[])[]): Latency => ({
   medians: times.map(median),
   rounds: times[0]!.length,
 });
-
-/** Lets messages of the page in. */
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 /** A line of the page: a text, after a tab perhaps its class. */
 function knownText(line: string, builtIn: boolean, { pipeline }: HeadGates): readonly KnownText[] {

@@ -1,6 +1,6 @@
-import { expose, transfer } from "comlink";
-import { zipSync } from "fflate";
+import { expose } from "comlink";
 import { crossing } from "../ui/worker-errors.ts";
+import { zipped } from "../ui/zipped.ts";
 import type {
   HeadNumbers,
   Importance,
@@ -50,10 +50,7 @@ const worker = {
     async (text: string, texts: readonly string[], onJob: (job: Job) => void): Promise<RemovalOutcome> =>
       current().prune(text, texts, onJob),
   ),
-  zip: crossing(async (): Promise<Uint8Array<ArrayBuffer>> => {
-    const bytes = zipSync(Object.fromEntries(current().files));
-    return transfer(bytes, [bytes.buffer]);
-  }),
+  zip: crossing(async (onPart: (part: number) => void): Promise<Blob> => zipped(current().files, onPart)),
   cancel: crossing(async (): Promise<void> => current().cancel()),
 };
 

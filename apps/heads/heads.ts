@@ -1,16 +1,10 @@
 import type { ImportanceMethod } from "@dgate/transformers";
-
-/** A file of a folder that was dropped. */
-export interface FolderFile {
-  /** From the dropped folder on: `my-model/onnx/model.onnx`. */
-  readonly path: string;
-  readonly content: Blob;
-}
+import type { DroppedFile } from "../ui/dropped-file.ts";
 
 /** What can be opened. */
 export type ModelSource =
   | { readonly kind: "built-in" }
-  | { readonly kind: "folder"; readonly files: readonly FolderFile[] }
+  | { readonly kind: "folder"; readonly files: readonly DroppedFile[] }
   | { readonly kind: "hub"; readonly id: string; readonly dtype: "best" | "q8" };
 
 /** A layer's heads. */
@@ -33,6 +27,8 @@ export interface ModelFacts {
   /** Which of them were opened: `fp32`, `q8`, … */
   readonly dtype: string;
   readonly threads: number;
+  /** What stands for a word to be filled in: `[MASK]`, of some models `<mask>`; undefined where the tokenizer has none. */
+  readonly mask: string | undefined;
   /** Of the built-in model: part of fresh sentences that it classifies right, and their number. */
   readonly accuracy?: { readonly right: number; readonly of: number };
 }
@@ -71,7 +67,7 @@ export interface Quality {
 /** What is told one after the other about the heads that are on. */
 export interface LiveNews {
   readonly prediction?: Prediction;
-  readonly quality?: Quality;
+  readonly quality?: Quality | { /** Why there is none. */ readonly missing: string };
   readonly latency?: Latency;
 }
 

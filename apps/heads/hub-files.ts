@@ -1,4 +1,5 @@
 import { DgateError } from "@dgate/core";
+import { counted } from "../ui/counted.ts";
 
 /** How far the download of a file has come, in bytes. */
 export type OnFile = (file: string, loaded: number, total: number | undefined) => void;
@@ -49,21 +50,3 @@ const unreachable = (host: string, cause: unknown): DgateError =>
     `${new URL(host).host} cannot be reached (${cause instanceof Error ? cause.message : String(cause)}). Check the connection, or take the built-in model or a folder, which need none.`,
     { cause },
   );
-
-function counted(response: Response, onBytes: (loaded: number, total: number | undefined) => void): Response {
-  if (!response.ok || !response.body) return response;
-  const length = Number(response.headers.get("Content-Length"));
-  const total = length > 0 && !response.headers.get("Content-Encoding") ? length : undefined;
-  let loaded = 0;
-  const count = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
-    transform(chunk, controller) {
-      loaded += chunk.length;
-      onBytes(loaded, total);
-      controller.enqueue(chunk);
-    },
-  });
-  return new Response(response.body.pipeThrough(count), {
-    status: response.status,
-    headers: response.headers,
-  });
-}

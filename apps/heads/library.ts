@@ -1,6 +1,7 @@
 import type { OrtModule } from "@dgate/onnx/web";
 import type * as Transformers from "@huggingface/transformers";
-import { type OnBytes, startOrt } from "../ui/ort-runtime.ts";
+import type { OnBytes } from "../ui/counted.ts";
+import { startOrt } from "../ui/ort-runtime.ts";
 
 /** The runtime and transformers.js, which runs in it. */
 export interface StartedLibrary {
@@ -24,7 +25,3 @@ export async function startLibrary(threads: number, onBytes: OnBytes): Promise<S
 
 /** Options of `pipeline()`: with a runtime of ours it knows no device by name. */
 export const onOurRuntime = { device: "auto", session_options: { executionProviders: ["wasm"] } } as const;
-
-/** Threads of a large model: what onnxruntime-web takes where the page may share memory. */
-export const threadsOfPage = (): number =>
-  globalThis.crossOriginIsolated ? Math.max(1, Math.min(4, Math.ceil(navigator.hardwareConcurrency / 2))) : 1;

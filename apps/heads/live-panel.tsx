@@ -18,8 +18,12 @@ export const qualityValue = ({ kind, agreement }: Quality): string =>
   kind === "cosine" ? agreement.toFixed(4) : percent(agreement);
 
 /** What heads that are off do to a prediction, to texts held out, and to latency. */
-export function LivePanel({ state: { news, fresh } }: { readonly state: LiveState }) {
-  const { prediction, quality, latency } = news;
+export function LivePanel({ state }: { readonly state: LiveState | undefined }) {
+  if (!state) return <p class="hint">Write a text: what the model makes of it is shown here.</p>;
+  const {
+    news: { prediction, quality, latency },
+    fresh,
+  } = state;
   return (
     <div class="live" aria-live="polite">
       <div class="now" aria-busy={!fresh.has("prediction")}>
@@ -28,7 +32,7 @@ export function LivePanel({ state: { news, fresh } }: { readonly state: LiveStat
       </div>
       <div class="now" aria-busy={!fresh.has("quality")}>
         <h3>On texts held out</h3>
-        {quality ? (
+        {quality && !("missing" in quality) ? (
           <dl class="stats">
             <div>
               <dt>{qualityNames[quality.kind]}</dt>
@@ -42,9 +46,7 @@ export function LivePanel({ state: { news, fresh } }: { readonly state: LiveStat
             )}
           </dl>
         ) : (
-          <p class="hint">
-            {fresh.has("latency") ? "This task has no measure that needs the text alone." : "…"}
-          </p>
+          <p class="hint">{quality ? quality.missing : "…"}</p>
         )}
       </div>
       <div class="now" aria-busy={!fresh.has("latency")}>

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import type { FolderFile } from "./heads.ts";
+import type { DroppedFile } from "../ui/dropped-file.ts";
 import { blobsOf, findModelFolder, MemoryFolders, modelName } from "./memory-files.ts";
 
-const dropped = (...paths: readonly string[]): FolderFile[] =>
+const dropped = (...paths: readonly string[]): DroppedFile[] =>
   paths.map((path) => ({ path, content: new Blob([path]) }));
 const tokenizer = (root: string): string[] => [`${root}tokenizer.json`, `${root}tokenizer_config.json`];
 
@@ -68,6 +68,9 @@ describe("folders in memory", () => {
     const head = memory.answer("/memory/m/onnx/model.onnx", "HEAD")!;
     expect([head.status, head.headers.get("Content-Length"), await head.text()]).toEqual([200, "3", ""]);
     expect(memory.answer("/memory/m/vocab.txt")!.status).toBe(404);
+    memory.put("gone", blobsOf([["config.json", "{}"]]));
+    memory.remove("gone");
+    expect(memory.answer("/memory/gone/config.json")!.status).toBe(404);
     expect(memory.answer("/memory/other/config.json")!.status).toBe(404);
     expect(memory.answer("https://huggingface.co/m/config.json")).toBeUndefined();
   });

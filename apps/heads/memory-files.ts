@@ -1,5 +1,5 @@
 import { DgateError } from "@dgate/core";
-import type { FolderFile } from "./heads.ts";
+import type { DroppedFile } from "../ui/dropped-file.ts";
 
 /** Files of a model by their path in its folder. */
 export type ModelFolder = ReadonlyMap<string, Blob>;
@@ -20,7 +20,7 @@ const usualModel = /^(model|encoder_model|decoder_model|decoder_model_merged)(_[
  *
  * @throws DgateError `IO` saying what is missing
  */
-export function findModelFolder(dropped: readonly FolderFile[]): FoundFolder {
+export function findModelFolder(dropped: readonly DroppedFile[]): FoundFolder {
   const [config] = dropped
     .filter(({ path }) => path.split("/").at(-1) === "config.json")
     .toSorted((a, b) => depth(a.path) - depth(b.path));
@@ -86,6 +86,10 @@ export class MemoryFolders {
   /** Puts a model's folder there, in place of one of the same name. */
   put(name: string, files: ModelFolder): void {
     this.#folders.set(name, files);
+  }
+
+  remove(name: string): void {
+    this.#folders.delete(name);
   }
 
   /** Content of an address: undefined for one of elsewhere, a 404 for a file that is not there. */

@@ -1,11 +1,12 @@
 import { DgateError } from "@dgate/core";
 import { countCosts, writeModel } from "@dgate/onnx";
 import { type HeadGates, inspectModel, isModelId, openHeadGates } from "@dgate/transformers";
-import type { OnBytes } from "../ui/ort-runtime.ts";
+import { threadsOfPage } from "../ui/ort-runtime.ts";
+import { runtimeJob } from "../ui/runtime-job.ts";
 import type { Job } from "../ui/use-jobs.tsx";
 import type { ModelFacts, ModelSource } from "./heads.ts";
 import { hubFetch } from "./hub-files.ts";
-import { onOurRuntime, type StartedLibrary, startLibrary, threadsOfPage } from "./library.ts";
+import { onOurRuntime, type StartedLibrary, startLibrary } from "./library.ts";
 import { blobsOf, findModelFolder, MemoryFolders } from "./memory-files.ts";
 import { smallModelFiles } from "./small-model.ts";
 import { trainSmallModel } from "./small-training.ts";
@@ -39,9 +40,7 @@ export async function openModel(source: ModelSource, onJob: (job: Job) => void):
     );
   }
   onJob({ text: "Fetching onnxruntime-web", part: undefined });
-  const onBytes: OnBytes = (loaded, total) =>
-    onJob({ text: "Fetching onnxruntime-web", part: total === undefined ? undefined : loaded / total });
-  const library = await startLibrary(threads, onBytes);
+  const library = await startLibrary(threads, (loaded, total) => onJob(runtimeJob(loaded, total)));
   const common = { library, memory, threads, onJob };
   switch (source.kind) {
     case "built-in": {
@@ -116,18 +115,23 @@ async function openNamed(
       bytes: inspected.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       dtype: inspected.dtype,
       threads,
+      mask: maskOf(gates),
     },
   };
+}
+
+/** @returns undefined where the tokenizer has no mask */
+function maskOf({ pipeline }: HeadGates): string | undefined {
+  // What transformers.js reads from the tokenizer's settings.
+  const { mask_token: mask } = (pipeline.tokenizer ?? {}) as { readonly mask_token?: unknown };
+  return typeof mask === "string" ? mask : undefined;
 }
 
 /** An error of opening with what to do about it here. */
 function explained(error: unknown): unknown {
   if (!(error instanceof DgateError)) return error;
   const { code, message } = error;
-  const advice = /bad_alloc|out of memory|allocat/i.test(message) ? "MEMORY" : code;
-  switch (advice) {
-    case "MEMORY":
-      return new DgateError("MEMORY", message, { cause: error });
+  switch (code) {
     case "NO_MATCH":
       return new DgateError(
         code,

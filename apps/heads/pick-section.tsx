@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useId, useState } from "preact/hooks";
 import { Choice } from "../ui/controls.tsx";
 import { FileDrop } from "../ui/file-drop.tsx";
-import type { FolderFile, ModelSource } from "./heads.ts";
+import type { ModelSource } from "./heads.ts";
 
 interface PickSectionProps {
   readonly disabled: boolean;
@@ -10,11 +10,6 @@ interface PickSectionProps {
   /** What is under way, or what went wrong. */
   readonly children: ComponentChildren;
 }
-
-const folderFile = (file: File): FolderFile => ({
-  path: file.webkitRelativePath || file.name,
-  content: file,
-});
 
 /** The three ways to a model. */
 export function PickSection({ disabled, onPick, children }: PickSectionProps) {
@@ -44,7 +39,7 @@ export function PickSection({ disabled, onPick, children }: PickSectionProps) {
             hint="config.json, tokenizer.json, onnx/model.onnx. It stays in this page."
             folder
             disabled={disabled}
-            onFiles={(files) => onPick({ kind: "folder", files: files.map(folderFile) })}
+            onFiles={(files) => onPick({ kind: "folder", files })}
           />
         </div>
         <HubForm disabled={disabled} onPick={onPick} />

@@ -13,7 +13,7 @@ interface RemovalSectionProps {
   readonly outcome: RemovalOutcome | undefined;
   readonly onRemove: () => void;
   /** The model folder as a zip. */
-  readonly zip: () => Promise<Uint8Array<ArrayBuffer>>;
+  readonly zip: (tell: (part: number) => void) => Promise<Blob>;
   readonly children: ComponentChildren;
 }
 
@@ -86,7 +86,7 @@ function Comparison({ facts, outcome }: { readonly facts: ModelFacts; readonly o
   ];
   return (
     <>
-      <FiguresTable columns={variants.map(({ name }) => name)} rows={rows} />
+      <FiguresTable label="Dense and pruned" columns={variants.map(({ name }) => name)} rows={rows} />
       <p class="hint">
         {quality && `Quality on ${quality.texts} texts held out. `}Multiply–adds are for{" "}
         {Object.entries(outcome.dims)

@@ -47,6 +47,8 @@ export async function openWritten(
     }
   } finally {
     restore();
+    // A pipeline has read all that it needs.
+    memory.remove(name);
   }
   return { opened, notes };
 }

@@ -11,6 +11,7 @@ export function Compare({ guess }: { readonly guess: (image: Float32Array) => Pr
   const [found, setFound] = useState<Guess>();
   const [trouble, setTrouble] = useState("");
   const ask = async (image: Float32Array): Promise<void> => {
+    setTrouble("");
     try {
       setFound(await guess(image));
     } catch (error) {
@@ -39,6 +40,7 @@ export function Compare({ guess }: { readonly guess: (image: Float32Array) => Pr
             type="button"
             onClick={() => {
               setFound(undefined);
+              setTrouble("");
               setSheet(sheet + 1);
             }}
           >

@@ -1,9 +1,10 @@
 import { DgateError } from "@dgate/core";
-import { countCosts, type Graph, openRunner, type Runner, verify, writeModel } from "@dgate/onnx";
+import { countCosts, type Graph, numbersOf, openRunner, type Runner, verify, writeModel } from "@dgate/onnx";
 import type { OrtModule } from "@dgate/onnx/web";
 import { type Shrunk, toGraph } from "@dgate/tfjs";
 import * as tf from "@tensorflow/tfjs";
 import { inTurns, median, quantile } from "../ui/in-turns.ts";
+import { pause, stopIfAborted } from "../ui/until.ts";
 import { accuracyOf } from "./accuracy.ts";
 import { type Guess, type PrunedSummary, side } from "./training.ts";
 import type { Rows } from "./training-session.ts";
@@ -32,76 +33,106 @@ interface Latency {
   readonly p95Ms: number;
 }
 
+interface DeployOptions {
+  readonly seed: number;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Exports the networks, proves the pruned one equal to the masked one, and measures both.
  *
- * @throws DgateError `CHECK` if they differ
+ * @param shrunk is taken over: what is not returned is disposed, all of it if this fails
+ * @throws DgateError `CHECK` if they differ, `ABORTED` by the signal
  */
 export async function deploy(
   ort: OrtModule,
   plain: tf.LayersModel,
   { model, masked, report }: Shrunk,
   test: Rows,
-  seed: number,
+  { seed, signal }: DeployOptions,
 ): Promise<DeployedModels> {
-  const graphs = {
-    dense: (await toGraph(plain)).graph,
-    masked: (await toGraph(masked)).graph,
-    pruned: (await toGraph(model, { select: report.inputs })).graph,
-  };
-  masked.dispose();
-  const proof = await verify(graphs.masked, graphs.pruned, { ort, runtime: "web", tolerance: 1e-4, seed });
-  if (!proof.equal) {
+  const runners: Runner[] = [];
+  const dispose = async (): Promise<void> => {
     model.dispose();
-    throw new DgateError(
-      "CHECK",
-      `The pruned model differs from the masked one by ${proof.maxAbsDiff}. Please report it.`,
-    );
-  }
-  const onnx = writeModel(graphs.pruned);
-  const dense = await openRunner(writeModel(graphs.dense), { ort, runtime: "web" });
-  const pruned = await openRunner(onnx, { ort, runtime: "web" });
-  const shape = test.x.shape.slice(1);
-  const images = (await test.x.data()) as Float32Array;
-  const rows = images.slice(0, latencyRows * side * side);
-  const times = await inTurns(
-    [dense, pruned].map((runner) => () => logitsOf(runner, rows, shape)),
-    { budgetMs: 4000, fewest: 10, most: 60 },
-  );
-  const latency = times.map((own) => ({ medianMs: median(own), p95Ms: quantile(own, 0.95) })) as [
-    Latency,
-    Latency,
-  ];
-  const [before, after] = [sizeOf(graphs.dense), sizeOf(graphs.pruned)];
-  return {
-    summary: {
-      groups: {
-        kept: report.sites.reduce((sum, { active }) => sum + active, 0),
-        of: report.sites.reduce((sum, { groups }) => sum + groups, 0),
-      },
-      parameters: [before.parameters, after.parameters],
-      macs: [before.macs, after.macs],
-      bytes: [before.bytes, after.bytes],
-      latencyMs: [latency[0].medianMs, latency[1].medianMs],
-      maxAbsDiff: proof.maxAbsDiff,
-      warnings: report.warnings,
-    },
-    shrinkage: report,
-    accuracy: accuracyOf(await logitsOf(pruned, images, shape), test.labels),
-    latency,
-    onnx,
-    guess: async (image) => ({
-      dense: softmax(await logitsOf(dense, image, shape)),
-      pruned: softmax(await logitsOf(pruned, image, shape)),
-    }),
-    tfjsFiles: () => filesOf(model),
-    async dispose() {
-      await dense.dispose();
-      await pruned.dispose();
-      model.dispose();
-    },
+    for (const runner of runners) await runner.dispose();
   };
+  const open = async (bytes: Uint8Array): Promise<Runner> => {
+    const runner = await openRunner(bytes, { ort, runtime: "web" });
+    runners.push(runner);
+    return runner;
+  };
+  const step = async (): Promise<void> => {
+    await pause();
+    stopIfAborted(signal);
+  };
+  try {
+    await step();
+    const graphs = {
+      dense: (await toGraph(plain)).graph,
+      masked: (await toGraph(masked)).graph,
+      pruned: (await toGraph(model, { select: report.inputs })).graph,
+    };
+    await step();
+    const proof = await verify(graphs.masked, graphs.pruned, {
+      ort,
+      runtime: "web",
+      tolerance: 1e-4,
+      seed,
+      signal,
+    });
+    if (!proof.equal) {
+      throw new DgateError(
+        "CHECK",
+        `The pruned model differs from the masked one by ${proof.maxAbsDiff}. Please report it.`,
+      );
+    }
+    const onnx = writeModel(graphs.pruned);
+    const dense = await open(writeModel(graphs.dense));
+    const pruned = await open(onnx);
+    const shape = test.x.shape.slice(1);
+    const rows = test.images.slice(0, latencyRows * side * side);
+    const times = await inTurns(
+      [dense, pruned].map((runner) => () => logitsOf(runner, rows, shape)),
+      { budgetMs: 4000, fewest: 10, most: 60, step },
+    );
+    const latency = [latencyOf(times[0]!), latencyOf(times[1]!)] as const;
+    const [before, after] = [sizeOf(graphs.dense), sizeOf(graphs.pruned)];
+    return {
+      summary: {
+        groups: {
+          kept: report.sites.reduce((sum, { active }) => sum + active, 0),
+          of: report.sites.reduce((sum, { groups }) => sum + groups, 0),
+        },
+        parameters: [before.parameters, after.parameters],
+        macs: [before.macs, after.macs],
+        bytes: [before.bytes, after.bytes],
+        latencyMs: [latency[0].medianMs, latency[1].medianMs],
+        maxAbsDiff: proof.maxAbsDiff,
+        warnings: report.warnings,
+      },
+      shrinkage: report,
+      accuracy: accuracyOf(await logitsOf(pruned, test.images, shape), test.labels),
+      latency,
+      onnx,
+      guess: async (image) => ({
+        dense: softmax(await logitsOf(dense, image, shape)),
+        pruned: softmax(await logitsOf(pruned, image, shape)),
+      }),
+      tfjsFiles: () => filesOf(model),
+      dispose,
+    };
+  } catch (error) {
+    await dispose();
+    throw error;
+  } finally {
+    masked.dispose();
+  }
 }
+
+const latencyOf = (times: readonly number[]): Latency => ({
+  medianMs: median(times),
+  p95Ms: quantile(times, 0.95),
+});
 
 function sizeOf(graph: Graph): {
   readonly parameters: number;
@@ -121,7 +152,7 @@ async function logitsOf(
   const [output] = runner.outputs;
   const count = images.length / (side * side);
   const results = await runner.run({ [input!.name]: { data: images, shape: [count, ...shape] } });
-  return Float32Array.from(results[output!.name]!.data as Float32Array);
+  return Float32Array.from(numbersOf(results[output!.name]!));
 }
 
 function softmax(logits: Float32Array): Float32Array {

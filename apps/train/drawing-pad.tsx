@@ -1,9 +1,10 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { side } from "./training.ts";
 
 const shown = 224;
 /** Width of the pen, of the pad's. */
-const pen = 0.09;
+const penWidth = 0.09;
+const penAtRest = { x: shown / 2, y: shown / 4, down: false };
 
 interface DrawingPadProps {
   readonly label: string;
@@ -17,19 +18,20 @@ interface DrawingPadProps {
 export function DrawingPad({ label, sheet, onDraw }: DrawingPadProps) {
   const pad = useRef<HTMLCanvasElement>(null);
   const last = useRef<readonly [number, number] | undefined>(undefined);
-  const cursor = useRef({ x: shown / 2, y: shown / 4, down: false });
+  const [pen, setPen] = useState(penAtRest);
 
   useEffect(() => {
     const context = contextOf(pad.current!);
     context.fillStyle = "#000";
     context.fillRect(0, 0, shown, shown);
-    cursor.current = { x: shown / 2, y: shown / 4, down: false };
+    last.current = undefined;
+    setPen(penAtRest);
   }, [sheet]);
 
   const stroke = (x: number, y: number): void => {
     const context = contextOf(pad.current!);
     context.strokeStyle = "#fff";
-    context.lineWidth = pen * shown;
+    context.lineWidth = penWidth * shown;
     context.lineCap = "round";
     context.beginPath();
     context.moveTo(...(last.current ?? ([x, y] as const)));
@@ -54,29 +56,31 @@ export function DrawingPad({ label, sheet, onDraw }: DrawingPadProps) {
       ArrowUp: [0, -8],
       ArrowDown: [0, 8],
     };
-    const position = cursor.current;
     const move = moves[event.key];
     if (event.key === " ") {
-      position.down = !position.down;
-      if (position.down) stroke(position.x, position.y);
-      else lift();
+      if (pen.down) lift();
+      else stroke(pen.x, pen.y);
+      setPen({ ...pen, down: !pen.down });
     } else if (move) {
-      position.x = Math.min(shown, Math.max(0, position.x + move[0]));
-      position.y = Math.min(shown, Math.max(0, position.y + move[1]));
-      if (position.down) stroke(position.x, position.y);
+      const x = Math.min(shown, Math.max(0, pen.x + move[0]));
+      const y = Math.min(shown, Math.max(0, pen.y + move[1]));
+      if (pen.down) stroke(x, y);
+      setPen({ x, y, down: pen.down });
     } else return;
     event.preventDefault();
   };
   return (
-    <canvas
-      ref={pad}
+    // It takes the arrow keys itself, as a program does.
+    <div
       class="pad"
-      role="img"
+      role="application"
       aria-label={`${label}. With the keyboard: arrow keys move the pen, the space bar puts it down and lifts it.`}
       tabIndex={0}
-      width={shown}
-      height={shown}
       onKeyDown={key}
+      onBlur={() => {
+        lift();
+        setPen({ ...pen, down: false });
+      }}
       onPointerDown={(event) => {
         event.currentTarget.setPointerCapture(event.pointerId);
         stroke(...at(event));
@@ -86,7 +90,17 @@ export function DrawingPad({ label, sheet, onDraw }: DrawingPadProps) {
       }}
       onPointerUp={lift}
       onPointerCancel={lift}
-    />
+    >
+      <canvas ref={pad} aria-hidden="true" width={shown} height={shown} />
+      <span
+        class={pen.down ? "pen down" : "pen"}
+        aria-hidden="true"
+        style={{ left: `${(100 * pen.x) / shown}%`, top: `${(100 * pen.y) / shown}%` }}
+      />
+      <span role="status" class="visually-hidden">
+        {pen.down ? "Pen down" : ""}
+      </span>
+    </div>
   );
 }
 

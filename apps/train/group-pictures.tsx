@@ -1,4 +1,5 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { onTheme } from "../ui/theme.ts";
 import { deadFraction, deadNorm, side, type SiteState } from "./training.ts";
 
 /** What a group is called, in one place and in many. */
@@ -30,6 +31,8 @@ function GroupPicture({ state: { site, kind, norms, active } }: { readonly state
   const columns = kind === "inputs" ? side : Math.ceil(Math.sqrt(2 * norms.length));
   const rows = Math.ceil(norms.length / columns);
   const cell = Math.max(4, Math.min(24, Math.floor(300 / columns)));
+  const [, setThemes] = useState(0);
+  useEffect(() => onTheme(() => setThemes((count) => count + 1)), []);
   useEffect(() => {
     const context = canvas.current!.getContext("2d")!;
     const style = getComputedStyle(canvas.current!);

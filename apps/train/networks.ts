@@ -64,7 +64,11 @@ export function buildNetwork(name: NetworkName, seed: number): tf.LayersModel {
   let count = 0;
   const nextSeed = (): number => seed * 1000 + ++count;
   const input = tf.input({ shape: [...shape], name: "input" });
-  const last = hidden(nextSeed).reduce((x, layer) => layer.apply(x) as tf.SymbolicTensor, input);
+  const last = hidden(nextSeed).reduce(applied, input);
   const output = tf.layers.dense({ name: "output", units: 10, kernelInitializer: fanInUniform(nextSeed()) });
-  return tf.model({ name, inputs: input, outputs: output.apply(last) as tf.SymbolicTensor });
+  return tf.model({ name, inputs: input, outputs: applied(last, output) });
 }
+
+/** What a layer makes of one symbolic tensor is one, too; its type does not say so. */
+const applied = (x: tf.SymbolicTensor, layer: tf.layers.Layer): tf.SymbolicTensor =>
+  layer.apply(x) as tf.SymbolicTensor;

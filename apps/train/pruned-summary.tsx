@@ -9,6 +9,7 @@ export function PrunedSummary({ of }: { readonly of: Outcome }) {
   return (
     <>
       <FiguresTable
+        label="Dense and pruned"
         columns={["dense", "pruned"]}
         rows={[
           ["right on fresh digits", [percent(accuracy.dense, 2), percent(accuracy.pruned, 2)]],

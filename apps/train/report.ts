@@ -4,35 +4,55 @@ import { type Controls, deadFraction, side, type TrainingMoment, type TrainingSe
 
 interface ReportOptions {
   readonly settings: TrainingSettings;
-  readonly controls: Controls;
   readonly recipe: { readonly momentum: number; readonly warmupEpochs: number };
   /** Digits to train on and to test with. */
   readonly counts: readonly [training: number, test: number];
   /** After each epoch, from the start on. */
   readonly moments: readonly TrainingMoment[];
+  /** What controls the training had, and from which epoch on. */
+  readonly changes: readonly ControlChange[];
   readonly deployed: DeployedModels;
   readonly backend: string;
 }
 
+/** Controls that a training took. */
+export interface ControlChange extends Controls {
+  /** From which they hold, with a fraction. */
+  readonly epoch: number;
+}
+
 /** The page that `dgate train` writes of a training, of this one. */
-export const reportOf = (options: ReportOptions): string => reportPage({ runs: [documentOf(options)] });
+export const reportOf = (options: ReportOptions): string =>
+  reportPage({ runs: [documentOf(options)], note: noteOf(options.changes) });
+
+/** The page names one D and one λ: the last ones. */
+function noteOf(changes: readonly ControlChange[]): string {
+  if (changes.length < 2) return "";
+  const told = changes.map(
+    ({ epoch, depth, lambda }, i) =>
+      `D = ${depth}, λ = ${Number(lambda.toPrecision(3))} from ${i === 0 ? "the start" : `epoch ${epoch.toFixed(2)}`}`,
+  );
+  return `D or λ was changed while it trained: ${told.join("; ")}. Where this page names one D or λ, it is the last.`;
+}
 
 function documentOf({
   settings,
-  controls,
   recipe,
   counts,
   moments,
+  changes,
   deployed,
   backend,
 }: ReportOptions): TrainDocument {
   const { summary, shrinkage, accuracy, latency } = deployed;
-  const [before, after] = [0, 1].map((i) => ({
-    parameters: summary.parameters[i]!,
-    macs: summary.macs[i]!,
-    bytes: summary.bytes[i]!,
-  })) as [TrainDocument["before"], TrainDocument["after"]];
+  const sizeAt = (i: 0 | 1): TrainDocument["before"] => ({
+    parameters: summary.parameters[i],
+    macs: summary.macs[i],
+    bytes: summary.bytes[i],
+  });
+  const [before, after] = [sizeAt(0), sizeAt(1)];
   const last = moments.at(-1)!;
+  const { depth, lambda } = changes.at(-1)!;
   const pixels = shrinkage.sites.find(({ kind }) => kind === "inputs");
   const all = Array.from({ length: side * side }, (_, i) => i);
   return {
@@ -40,8 +60,8 @@ function documentOf({
     groups: { total: summary.groups.of, active: summary.groups.kept },
     parameters: after.parameters,
     macs: after.macs,
-    depth: last.depth,
-    lambda: controls.lambda,
+    depth,
+    lambda,
     files: [],
     maxAbsDiff: summary.maxAbsDiff,
     metric: "accuracy",
@@ -50,8 +70,8 @@ function documentOf({
       target: null,
       arch: settings.network,
       method: "dgate",
-      depth: last.depth,
-      lambda: controls.lambda,
+      depth,
+      lambda,
       lambdaSchedule: "up-and-down",
       sites: [...new Set(last.sites.map(({ kind }) => kind))],
       epochs: settings.epochs,

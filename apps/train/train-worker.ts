@@ -1,7 +1,10 @@
 import { expose } from "comlink";
-import { startOrt, type OnBytes } from "../ui/ort-runtime.ts";
-import { startTfjs } from "../ui/tfjs-runtime.ts";
+import type { OnBytes } from "../ui/counted.ts";
+import { startOrt } from "../ui/ort-runtime.ts";
+import { until } from "../ui/until.ts";
 import { crossing } from "../ui/worker-errors.ts";
+import { zipped } from "../ui/zipped.ts";
+import { startTfjs } from "./tfjs-runtime.ts";
 import type {
   Controls,
   Guess,
@@ -18,6 +21,7 @@ export type TrainWorker = typeof worker;
 let session: TrainingSession | undefined;
 /** What computes. */
 let device = "";
+let pruning = new AbortController();
 
 const current = (): TrainingSession => {
   if (session) return session;
@@ -34,7 +38,9 @@ const worker = {
     ): Promise<{ readonly device: string; readonly not: readonly string[] }> => {
       const { backend, device: name, tried } = await startTfjs(settings.backend);
       device = `${backend} (${name})`;
-      await session?.dispose();
+      const last = session;
+      session = undefined;
+      await last?.dispose();
       session = new TrainingSession(settings, controls, own);
       const offered = tried.filter((each) => each.name === "webgpu" || each.name === "wasm");
       return {
@@ -49,12 +55,16 @@ const worker = {
   control: crossing(async (controls: Controls): Promise<void> => {
     current().controls = controls;
   }),
-  prune: crossing(
-    async (onBytes: OnBytes): Promise<PrunedSummary> => current().prune(await startOrt("wasm", onBytes)),
-  ),
+  prune: crossing(async (onBytes: OnBytes): Promise<PrunedSummary> => {
+    pruning = new AbortController();
+    const { signal } = pruning;
+    return current().prune(await until(signal, startOrt("wasm", onBytes)), signal);
+  }),
+  /** Ends pruning at its next step; what was trained stays. */
+  cancelPrune: crossing(async (): Promise<void> => pruning.abort()),
   guess: crossing(async (image: Float32Array): Promise<Guess> => current().deployed.guess(image)),
   onnx: crossing(async () => current().deployed.onnx),
-  tfjsFiles: crossing(async () => current().deployed.tfjsFiles()),
+  tfjsZip: crossing(async () => zipped(Object.entries(await current().deployed.tfjsFiles()))),
   report: crossing(async () => current().report(device)),
 };
 

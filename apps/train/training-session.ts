@@ -21,7 +21,7 @@ import * as tf from "@tensorflow/tfjs";
 import { accuracyOf } from "./accuracy.ts";
 import { deploy, type DeployedModels } from "./deployed-models.ts";
 import { buildNetwork, rulesOf, shapeOf } from "./networks.ts";
-import { reportOf } from "./report.ts";
+import { type ControlChange, reportOf } from "./report.ts";
 import {
   type Controls,
   deadFraction,
@@ -42,6 +42,8 @@ const momentMs = 300;
 
 /** Tensors of labelled digits. */
 export interface Rows {
+  readonly images: Float32Array;
+  /** The images as the network takes them. */
   readonly x: tf.Tensor;
   readonly y: tf.Tensor;
   readonly labels: Uint8Array;
@@ -54,6 +56,7 @@ export class TrainingSession {
   readonly #test: Rows;
   readonly #dense: tf.LayersModel;
   readonly #moments: TrainingMoment[] = [];
+  readonly #changes: ControlChange[] = [];
   #gated: tf.LayersModel;
   #controls: Controls;
   #deployed: DeployedModels | undefined;
@@ -66,8 +69,8 @@ export class TrainingSession {
     this.#controls = controls;
     const drawn = digits({ count: settings.examples, seed: settings.seed });
     this.#training = this.#rows(
-      Float32Array.from([...drawn.images, ...own.images]),
-      Uint8Array.from([...drawn.labels, ...own.labels]),
+      joined(Float32Array, drawn.images, own.images),
+      joined(Uint8Array, drawn.labels, own.labels),
     );
     const fresh = digits({ count: Math.min(mostTests, settings.examples), seed: settings.seed + 1_000_000 });
     this.#test = this.#rows(fresh.images, fresh.labels);
@@ -103,16 +106,20 @@ export class TrainingSession {
     }
   }
 
-  /** Removes dead groups, proves and measures the result in onnxruntime-web. */
-  async prune(ort: OrtModule): Promise<PrunedSummary> {
+  /**
+   * Removes dead groups, proves and measures the result in onnxruntime-web. What was pruned before stays until that is done.
+   *
+   * @throws DgateError as `shrink`; `CHECK`; `ABORTED` by the signal
+   */
+  async prune(ort: OrtModule, signal = new AbortController().signal): Promise<PrunedSummary> {
     const { seed } = this.#settings;
-    await this.#deployed?.dispose();
-    this.#deployed = undefined;
     const shrunk = await shrink(this.#gated, { threshold: { relative: deadFraction }, seed });
-    this.#deployed = await deploy(ort, this.#dense, shrunk, this.#test, seed);
+    const deployed = await deploy(ort, this.#dense, shrunk, this.#test, { seed, signal });
+    await this.#deployed?.dispose();
+    this.#deployed = deployed;
     return {
-      ...this.#deployed.summary,
-      accuracy: { ...this.#moments.at(-1)!.accuracy!, pruned: this.#deployed.accuracy },
+      ...deployed.summary,
+      accuracy: { ...this.#moments.at(-1)!.accuracy!, pruned: deployed.accuracy },
     };
   }
 
@@ -126,7 +133,7 @@ export class TrainingSession {
   async report(backend: string): Promise<string> {
     return reportOf({
       settings: this.#settings,
-      controls: this.#controls,
+      changes: this.#changes,
       recipe: { momentum, warmupEpochs: warmup * this.#settings.epochs },
       counts: [this.#training.labels.length, this.#test.labels.length],
       moments: this.#moments,
@@ -137,12 +144,13 @@ export class TrainingSession {
 
   async dispose(): Promise<void> {
     await this.#deployed?.dispose();
-    for (const model of [this.#dense, this.#gated]) model.dispose();
+    for (const model of [this.#dense, this.#gated]) disposeTrained(model);
     tf.dispose([this.#training.x, this.#training.y, this.#test.x, this.#test.y]);
   }
 
   #rows(images: Float32Array, labels: Uint8Array): Rows {
     return {
+      images,
       x: tf.tensor(images, [labels.length, ...shapeOf(this.#settings.network)]),
       y: tf.tidy(() => tf.oneHot(tf.tensor1d(Int32Array.from(labels), "int32"), 10).toFloat()),
       labels,
@@ -207,7 +215,11 @@ export class TrainingSession {
     let next: TrainingPosition | undefined;
     const watch: TrainingCallback = {
       onBatchBegin: (step) => {
-        const progress = (start.epoch + step / batches) / epochs;
+        const epoch = start.epoch + step / batches;
+        const { lambda } = this.#controls;
+        const last = this.#changes.at(-1);
+        if (last?.depth !== depth || last.lambda !== lambda) this.#changes.push({ epoch, depth, lambda });
+        const progress = epoch / epochs;
         const dt = this.#rate(progress) / (1 - momentum);
         this.#flow.time += dt;
         this.#flow.lambdaTime += dt * this.#lambda(progress);
@@ -225,7 +237,7 @@ export class TrainingSession {
     this.#loss = (await this.#epoch(model, start, [lambdaSchedule(this.#lambda), watch])) ?? this.#loss;
     if (this.#controls.depth !== depth) {
       const plain = collapse(model);
-      model.dispose();
+      disposeTrained(model);
       this.#gated = this.#gate(plain, this.#controls.depth);
       plain.dispose();
     }
@@ -261,6 +273,7 @@ export class TrainingSession {
       seconds,
       depth: depthOf(model),
       lambda: this.#lambda(Math.min(1, epoch / this.#settings.epochs)),
+      peakLambda: lambda,
       ...this.#flow,
       loss: epoch === 0 ? undefined : this.#loss,
       sites,
@@ -271,11 +284,29 @@ export class TrainingSession {
   }
 
   async #accuracy(model: tf.LayersModel): Promise<number> {
+    // Of a network with one output this is one tensor.
     const logits = tf.tidy(() => model.predict(this.#test.x) as tf.Tensor);
     const values = await logits.data();
     logits.dispose();
     return accuracyOf(values, this.#test.labels);
   }
+}
+
+/** tfjs disposes with a model only an optimizer that it has made itself: the momentum of ours would stay. */
+function disposeTrained(model: tf.LayersModel): void {
+  // The rate, which momentum forgets to dispose of. It is protected.
+  const { optimizer } = model as { readonly optimizer: tf.Optimizer & { readonly c?: tf.Scalar } };
+  model.dispose();
+  optimizer.dispose();
+  optimizer.c?.dispose();
+}
+
+/** Two arrays of one kind as one. */
+function joined<T extends Float32Array | Uint8Array>(kind: new (length: number) => T, a: T, b: T): T {
+  const both = new kind(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
 }
 
 const depthOf = (model: tf.LayersModel): number => gatedSites(model)[0]!.depth;

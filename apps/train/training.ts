@@ -54,6 +54,8 @@ export interface TrainingMoment {
   readonly depth: number;
   /** λ of the next step. */
   readonly lambda: number;
+  /** The largest λ as it is asked for now. */
+  readonly peakLambda: number;
   /** t = Σ rate / (1 − momentum) over the steps, and ∫ λ dt. */
   readonly time: number;
   readonly lambdaTime: number;

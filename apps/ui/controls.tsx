@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useId } from "preact/hooks";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 
 interface SliderProps {
   readonly label: string;
@@ -125,6 +125,36 @@ export function Notice({
   );
 }
 
+/** What is wider than the page and scrolls by itself, with the keyboard too. */
+export function Scroll({
+  label,
+  children,
+}: {
+  readonly label: string;
+  readonly children: ComponentChildren;
+}) {
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={label}>
+      {children}
+    </div>
+  );
+}
+
+/** Least time between two texts that are read out. */
+const readOutMs = 10_000;
+
+/** A text that changes all the time, as often as it can be listened to. */
+function useCalm(text: string): string {
+  const [calm, setCalm] = useState(text);
+  const latest = useRef(text);
+  latest.current = text;
+  useEffect(() => {
+    const timer = setInterval(() => setCalm(latest.current), readOutMs);
+    return () => clearInterval(timer);
+  }, []);
+  return calm;
+}
+
 /** A long job under way, with the way out. */
 export function Progress({
   text,
@@ -136,17 +166,22 @@ export function Progress({
   readonly value: number | undefined;
   readonly onCancel?: () => void;
 }) {
+  const id = useId();
+  const calm = useCalm(text);
   return (
     <div class="progress">
       <div class="row">
-        <span role="status">{text}</span>
+        <span id={id}>{text}</span>
+        <span role="status" class="visually-hidden">
+          {calm}
+        </span>
         {onCancel && (
           <button type="button" onClick={onCancel}>
             Cancel
           </button>
         )}
       </div>
-      <progress aria-label={text} max={1} {...(value !== undefined && { value })} />
+      <progress aria-labelledby={id} max={1} {...(value !== undefined && { value })} />
     </div>
   );
 }

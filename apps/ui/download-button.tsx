@@ -1,5 +1,5 @@
-import { useEffect, useState } from "preact/hooks";
-import { Notice } from "./controls.tsx";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Notice, Progress } from "./controls.tsx";
 import { fileAddress, saveFile } from "./save-file.ts";
 import { adviceFor } from "./worker-errors.ts";
 
@@ -9,44 +9,71 @@ interface DownloadButtonProps {
   readonly name: string;
   readonly type?: string;
   readonly disabled?: boolean;
-  /** Made when the button is pressed. */
-  readonly content: () => Promise<Uint8Array<ArrayBuffer> | string>;
+  /** Made when the button is pressed; may tell the part that is done. */
+  readonly content: (tell: (part: number) => void) => Promise<Blob | Uint8Array<ArrayBuffer> | string>;
 }
+
+type State =
+  | { readonly kind: "idle" }
+  | { readonly kind: "making"; readonly part?: number }
+  | { readonly kind: "ready"; readonly address: string }
+  | { readonly kind: "failed"; readonly trouble: string };
 
 /**
  * A button that lets the reader save what it makes. If that takes long, a link stands there at the end: a browser lets a page save files only a few
  * seconds after a click.
  */
 export function DownloadButton({ label, name, type, disabled = false, content }: DownloadButtonProps) {
-  const [state, setState] = useState<
-    "idle" | "making" | { readonly address: string } | { readonly trouble: string }
-  >("idle");
-  const ready = typeof state === "object" && "address" in state ? state.address : undefined;
+  const [state, setState] = useState<State>({ kind: "idle" });
+  // Of the file that is being made; others come too late: after a cancellation, or when the button is gone.
+  const current = useRef<object>(undefined);
+  useEffect(
+    () => () => {
+      current.current = undefined;
+    },
+    [],
+  );
+  const ready = state.kind === "ready" ? state.address : undefined;
   useEffect(() => {
     if (ready === undefined) return undefined;
     return () => URL.revokeObjectURL(ready);
   }, [ready]);
   const make = async (): Promise<void> => {
-    setState("making");
+    const own = {};
+    current.current = own;
+    setState({ kind: "making" });
+    const change = (next: () => State): void => {
+      if (current.current === own) setState(next());
+    };
     try {
-      const address = fileAddress(await content(), type);
-      if (navigator.userActivation.isActive) saveFile(name, address);
-      setState({ address });
+      const made = await content((part) => change(() => ({ kind: "making", part })));
+      change(() => {
+        const address = fileAddress(made, type);
+        if (navigator.userActivation.isActive) saveFile(name, address);
+        return { kind: "ready", address };
+      });
     } catch (error) {
-      setState({ trouble: adviceFor(error) });
+      change(() => ({ kind: "failed", trouble: adviceFor(error) }));
     }
+  };
+  const cancel = (): void => {
+    current.current = undefined;
+    setState({ kind: "idle" });
   };
   return (
     <>
-      <button type="button" disabled={disabled || state === "making"} onClick={() => void make()}>
+      <button type="button" disabled={disabled || state.kind === "making"} onClick={() => void make()}>
         {label}
       </button>
+      {state.kind === "making" && state.part !== undefined && (
+        <Progress text={`Writing ${name}`} value={state.part} onCancel={cancel} />
+      )}
       {ready !== undefined && (
         <a href={ready} download={name}>
           Save {name}
         </a>
       )}
-      {typeof state === "object" && "trouble" in state && <Notice bad>{state.trouble}</Notice>}
+      {state.kind === "failed" && <Notice bad>{state.trouble}</Notice>}
     </>
   );
 }

@@ -1,13 +1,17 @@
+import { Scroll } from "./controls.tsx";
+
 interface FiguresTableProps {
+  /** What the table is about. */
+  readonly label: string;
   /** What is compared. */
   readonly columns: readonly string[];
   readonly rows: readonly (readonly [name: string, values: readonly string[]])[];
 }
 
 /** Figures of several things side by side. */
-export function FiguresTable({ columns, rows }: FiguresTableProps) {
+export function FiguresTable({ label, columns, rows }: FiguresTableProps) {
   return (
-    <div class="scroll">
+    <Scroll label={label}>
       <table class="figures">
         <thead>
           <tr>
@@ -24,7 +28,7 @@ export function FiguresTable({ columns, rows }: FiguresTableProps) {
         <tbody>
           {rows.map(([name, values]) => (
             <tr key={name}>
-              <td>{name}</td>
+              <th scope="row">{name}</th>
               {values.map((value, i) => (
                 <td key={columns[i]}>{value}</td>
               ))}
@@ -32,6 +36,6 @@ export function FiguresTable({ columns, rows }: FiguresTableProps) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }

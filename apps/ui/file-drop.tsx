@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useId, useState } from "preact/hooks";
 import { Notice } from "./controls.tsx";
+import { type DroppedFile, droppedFile } from "./dropped-file.ts";
 
 interface FileDropProps {
   readonly label: string;
@@ -8,7 +9,7 @@ interface FileDropProps {
   /** Whether a whole folder is asked for. */
   readonly folder?: boolean;
   readonly disabled?: boolean;
-  readonly onFiles: (files: readonly File[]) => void;
+  readonly onFiles: (files: readonly DroppedFile[]) => void;
 }
 
 /** A field to drop files or a folder on, or to choose them with a dialogue. */
@@ -16,9 +17,13 @@ export function FileDrop({ label, hint, folder = false, disabled = false, onFile
   const id = useId();
   const [over, setOver] = useState(false);
   const [trouble, setTrouble] = useState("");
-  const take = (files: readonly File[]): void => {
+  const take = (files: readonly DroppedFile[]): void => {
+    if (disabled) return setTrouble("Something is under way: drop it again when that has ended.");
+    if (files.length === 0) {
+      return setTrouble("There is no file in what was dropped: drop files or a folder that has some.");
+    }
     setTrouble("");
-    if (files.length > 0 && !disabled) onFiles(files);
+    return onFiles(files);
   };
   return (
     <div
@@ -44,7 +49,7 @@ export function FileDrop({ label, hint, folder = false, disabled = false, onFile
         disabled={disabled}
         {...(folder && { webkitdirectory: true })}
         onChange={(event) => {
-          take([...event.currentTarget.files!]);
+          take([...event.currentTarget.files!].map((file) => droppedFile(file)));
           // The same file may be chosen once more.
           event.currentTarget.value = "";
         }}
@@ -55,22 +60,21 @@ export function FileDrop({ label, hint, folder = false, disabled = false, onFile
   );
 }
 
-/** All files of a drop, those in folders too; what lies in a folder keeps its path as its name. */
-async function droppedFiles({ items }: DataTransfer): Promise<readonly File[]> {
+/** All files of a drop, those in folders too. */
+async function droppedFiles({ items }: DataTransfer): Promise<readonly DroppedFile[]> {
   // Entries must be asked for before the first await.
   const entries = [...items].flatMap((item) => item.webkitGetAsEntry() ?? []);
   return (await Promise.all(entries.map((entry) => filesOf(entry)))).flat();
 }
 
-async function filesOf(entry: FileSystemEntry): Promise<readonly File[]> {
+async function filesOf(entry: FileSystemEntry): Promise<readonly DroppedFile[]> {
   if (isFile(entry)) {
     const file = await new Promise<File>((resolve, reject) => entry.file(resolve, reject));
-    // A file that is chosen in a folder has its path here, a dropped one has not.
-    return [Object.defineProperty(file, "webkitRelativePath", { value: entry.fullPath.slice(1) })];
+    return [droppedFile(file, entry.fullPath.slice(1))];
   }
   if (!isFolder(entry)) return [];
   const reader = entry.createReader();
-  const files: File[] = [];
+  const files: DroppedFile[] = [];
   // A reader gives at most a hundred entries at a time.
   for (;;) {
     const part = await new Promise<FileSystemEntry[]>((resolve, reject) =>

@@ -1,11 +1,10 @@
+import { DgateError } from "@dgate/core";
 import type { OrtModule } from "@dgate/onnx/web";
 import webgpuCode from "onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url";
 import webgpuBinary from "onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url";
 import wasmCode from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import wasmBinary from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
-
-/** How far a download has come, in bytes; the total where the server tells it. */
-export type OnBytes = (loaded: number, total: number | undefined) => void;
+import { counted, type OnBytes } from "./counted.ts";
 
 const absolute = (path: string): string => new URL(path, import.meta.url).href;
 
@@ -13,6 +12,10 @@ const runtimes = {
   wasm: { load: () => import("onnxruntime-web/wasm"), code: wasmCode, binary: wasmBinary },
   webgpu: { load: () => import("onnxruntime-web/webgpu"), code: webgpuCode, binary: webgpuBinary },
 } as const;
+
+/** Threads for models of a page: what onnxruntime-web takes where the page may share memory. The first model of a worker fixes them for all. */
+export const threadsOfPage = (): number =>
+  globalThis.crossOriginIsolated ? Math.max(1, Math.min(4, Math.ceil(navigator.hardwareConcurrency / 2))) : 1;
 
 const started = new Map<keyof typeof runtimes, Promise<OrtModule>>();
 
@@ -37,23 +40,19 @@ async function start(kind: "wasm" | "webgpu", onBytes: OnBytes | undefined): Pro
 }
 
 async function download(address: string, onBytes: OnBytes = () => {}): Promise<ArrayBuffer> {
-  const response = await fetch(address);
-  if (!response.ok || !response.body) {
-    throw new Error(
-      `The runtime ${address} could not be fetched (${response.status}); reload the page to try again.`,
+  const failed = (why: string, cause?: unknown): DgateError =>
+    new DgateError(
+      "IO",
+      `The runtime ${address} could not be fetched (${why}). Check the connection and try again.`,
+      { cause },
     );
+  try {
+    const response = await fetch(address);
+    if (!response.ok) throw failed(`HTTP ${response.status}`);
+    return await counted(response, onBytes).arrayBuffer();
+  } catch (cause) {
+    throw cause instanceof DgateError
+      ? cause
+      : failed(cause instanceof Error ? cause.message : String(cause), cause);
   }
-  const length = Number(response.headers.get("Content-Length"));
-  // Of a compressed transfer the length is that of the compressed bytes.
-  const total = length > 0 && !response.headers.get("Content-Encoding") ? length : undefined;
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  let loaded = 0;
-  for (const reader = response.body.getReader(); ; ) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    parts.push(value);
-    loaded += value.length;
-    onBytes(loaded, total);
-  }
-  return new Blob(parts).arrayBuffer();
 }

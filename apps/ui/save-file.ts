@@ -1,6 +1,6 @@
 /** A file for the reader, as an address of this page; to be given back when it is no longer offered. */
 export const fileAddress = (
-  content: Uint8Array<ArrayBuffer> | string,
+  content: Blob | Uint8Array<ArrayBuffer> | string,
   type = "application/octet-stream",
 ): string => URL.createObjectURL(new Blob([content], { type }));
 

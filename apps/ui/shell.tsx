@@ -1,6 +1,6 @@
 import { type ComponentChildren, render } from "preact";
-import { useState } from "preact/hooks";
-import { chooseTheme, currentTheme, restoreTheme } from "./theme.ts";
+import { useEffect, useState } from "preact/hooks";
+import { chooseTheme, currentTheme, onTheme, restoreTheme } from "./theme.ts";
 
 /** The pages of the site, by their folder. */
 const pages = [
@@ -22,15 +22,10 @@ interface ShellProps {
 
 function ThemeButton() {
   const [theme, setTheme] = useState(currentTheme());
+  useEffect(() => onTheme(() => setTheme(currentTheme())), []);
   const other = theme === "dark" ? "light" : "dark";
   return (
-    <button
-      type="button"
-      onClick={() => {
-        chooseTheme(other);
-        setTheme(other);
-      }}
-    >
+    <button type="button" onClick={() => chooseTheme(other)}>
       {other === "dark" ? "Dark" : "Light"}
     </button>
   );

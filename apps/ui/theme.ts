@@ -17,8 +17,26 @@ export function restoreTheme(): void {
   }
 }
 
+const listeners = new Set<() => void>();
+
+/**
+ * Tells when the page gets other colours, by the reader's choice or the system's.
+ *
+ * @returns ends that
+ */
+export function onTheme(listener: () => void): () => void {
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  listeners.add(listener);
+  system.addEventListener("change", listener);
+  return () => {
+    listeners.delete(listener);
+    system.removeEventListener("change", listener);
+  };
+}
+
 export function chooseTheme(theme: "light" | "dark"): void {
   document.documentElement.dataset["theme"] = theme;
+  for (const listener of listeners) listener();
   try {
     localStorage.setItem(key, theme);
   } catch {

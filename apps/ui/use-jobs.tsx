@@ -14,9 +14,9 @@ export interface Job {
 export interface Jobs<Place extends string> {
   /** The place of the job that is under way. */
   readonly running: Place | undefined;
-  /** The place where one failed, as long as it is shown. */
-  readonly failed: Place | undefined;
-  /** Runs a job; a failure is shown at its place. False if it failed or was given up. */
+  /** Whether an error, or that something was cancelled, is shown at a place. */
+  readonly failed: (place: Place) => boolean;
+  /** Runs a job; a failure is shown at its place, where the one before is taken away. False if it failed or was given up. */
   readonly run: (
     place: Place,
     text: string,
@@ -24,8 +24,10 @@ export interface Jobs<Place extends string> {
   ) => Promise<boolean>;
   /** Shows an error at a place; undefined takes it away. */
   readonly complain: (place: Place, error: unknown) => void;
-  /** Gives the running job up, whatever comes of it, and says why at its place, or at the given one. */
-  readonly giveUp: (why: string, place?: Place) => void;
+  /** Takes away what is shown at all places. */
+  readonly forget: () => void;
+  /** Gives the running job up, whatever comes of it, and says why where it runs: at the given place if none does. */
+  readonly giveUp: (why: string, otherwise?: Place) => void;
   /** What a place shows of it. */
   readonly status: (place: Place) => JSX.Element;
 }
@@ -35,55 +37,64 @@ const cancelled = "Cancelled.";
 /** @param onCancel stops what is under way at a place */
 export function useJobs<Place extends string>(onCancel: (place: Place) => void): Jobs<Place> {
   const [job, setJob] = useState<Job & { readonly place: Place }>();
-  const [trouble, setTrouble] = useState<{ readonly place: Place; readonly text: string }>();
+  const [troubles, setTroubles] = useState<ReadonlyMap<Place, string>>(new Map());
   // Of the job that is under way; what is told of others comes too late.
-  const current = useRef(0);
+  const current = useRef<{ readonly place: Place }>(undefined);
+
+  const show = (place: Place, text: string | undefined): void =>
+    setTroubles((before) => {
+      const after = new Map(before);
+      if (text === undefined) after.delete(place);
+      else after.set(place, text);
+      return after;
+    });
 
   const run: Jobs<Place>["run"] = async (place, text, work) => {
-    const own = ++current.current;
+    const own = { place };
     const isOver = (): boolean => current.current !== own;
-    setTrouble(undefined);
+    current.current = own;
+    show(place, undefined);
     setJob({ place, text });
     try {
       await work((told) => {
         if (!isOver()) setJob({ place, ...told });
       });
+      return !isOver();
     } catch (error) {
-      if (!isOver()) setTrouble({ place, text: adviceFor(error) });
+      if (!isOver()) show(place, adviceFor(error));
       return false;
     } finally {
       if (!isOver()) {
-        current.current += 1;
+        current.current = undefined;
         setJob(undefined);
       }
     }
-    return current.current === own + 1;
   };
 
-  const giveUp: Jobs<Place>["giveUp"] = (why, place = job?.place) => {
-    current.current += 1;
+  const giveUp: Jobs<Place>["giveUp"] = (why, otherwise) => {
+    const place = current.current?.place ?? otherwise;
+    current.current = undefined;
     setJob(undefined);
-    if (place !== undefined) setTrouble({ place, text: why });
+    if (place !== undefined) show(place, why);
   };
 
   return {
     running: job?.place,
-    failed: trouble?.place,
+    failed: (place) => troubles.has(place),
     run,
-    complain: (place, error) =>
-      setTrouble(
-        error === undefined
-          ? (before) => (before?.place === place ? undefined : before)
-          : { place, text: adviceFor(error) },
-      ),
+    complain: (place, error) => show(place, error === undefined ? undefined : adviceFor(error)),
+    forget: () => setTroubles(new Map()),
     giveUp,
-    status: (place) => (
-      <>
-        {job?.place === place && (
-          <Progress text={job.text} value={job.part} onCancel={() => onCancel(place)} />
-        )}
-        {trouble?.place === place && <Notice bad={trouble.text !== cancelled}>{trouble.text}</Notice>}
-      </>
-    ),
+    status: (place) => {
+      const trouble = troubles.get(place);
+      return (
+        <>
+          {job?.place === place && (
+            <Progress text={job.text} value={job.part} onCancel={() => onCancel(place)} />
+          )}
+          {trouble !== undefined && <Notice bad={trouble !== cancelled}>{trouble}</Notice>}
+        </>
+      );
+    },
   };
 }

@@ -16,6 +16,9 @@ export interface PageWorker<Api> {
  */
 export function useWorker<Api>(start: () => Worker, onCrash: (error: Error) => void): PageWorker<Api> {
   const running = useRef<{ readonly worker: Worker; readonly remote: Remote<Api> }>(undefined);
+  // A worker outlives the rendering that started it.
+  const crashed = useRef(onCrash);
+  crashed.current = onCrash;
   const end = (): void => {
     running.current?.worker.terminate();
     running.current = undefined;
@@ -26,8 +29,10 @@ export function useWorker<Api>(start: () => Worker, onCrash: (error: Error) => v
       const worker = start();
       worker.addEventListener("error", ({ message }) => {
         end();
-        onCrash(
-          new Error(`The page's worker broke down (${message || "it does not load"}); reload the page.`),
+        crashed.current(
+          new Error(
+            `The page's worker broke down (${message || "it does not load"}): try again, or reload the page.`,
+          ),
         );
       });
       running.current = { worker, remote: wrap<Api>(worker) };

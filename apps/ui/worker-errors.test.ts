@@ -33,6 +33,21 @@ describe("an error that crosses from a worker", () => {
     expect(adviceFor(failure)).toMatch(/ran out of memory: take a smaller model or fewer examples/);
   });
 
+  test("that is a stack overflow is no want of memory", async () => {
+    const deep = (): number => 1 + deep();
+    const error = await crossed(
+      (() => {
+        try {
+          return deep();
+        } catch (thrown) {
+          return thrown;
+        }
+      })(),
+    );
+    expect(error.code).toBe("UNKNOWN");
+    expect(adviceFor(error)).toBe("Maximum call stack size exceeded");
+  });
+
   test("that was a cancellation says so, whatever its text", async () => {
     expect(adviceFor(await crossed(new DgateError("ABORTED", "learn: stopped at step 3")))).toBe(
       "Cancelled.",

@@ -6,14 +6,14 @@ export interface WorkerFailure {
   readonly message: string;
 }
 
-/** How browsers and runtimes say that memory is short, in errors that other layers have wrapped, too. */
+/** How browsers and runtimes say that memory is short, in errors that other layers have wrapped, too. A RangeError may be anything else: a stack overflow, say. */
 const shortOfMemory =
-  /out of memory|allocation failed|(?:failed|could not|unable) to allocate|could not allocate|bad_alloc/i;
+  /out of memory|allocation failed|(?:failed|unable) to allocate|could not allocate|bad_alloc|invalid (?:typed array|array buffer) length/i;
 
 /** Gives an error of the packages, or any other, the form in which a page gets it. */
 function failureOf(error: unknown): WorkerFailure {
   const message = error instanceof Error ? error.message : String(error);
-  if (error instanceof RangeError || shortOfMemory.test(message)) return { code: "MEMORY", message };
+  if (shortOfMemory.test(message)) return { code: "MEMORY", message };
   return { code: error instanceof DgateError ? error.code : "UNKNOWN", message };
 }
 

@@ -1,0 +1,45 @@
+import { DownloadButton } from "../ui/download-button.tsx";
+import { PrunedSummary } from "./pruned-summary.tsx";
+import type { Training } from "./use-training.ts";
+
+/** Removal of what died, and the downloads. */
+export function PruneSection({ of: { jobs, api, trained, summary, prune } }: { readonly of: Training }) {
+  return (
+    <section class="card" aria-labelledby="prune">
+      <h2 id="prune">3. Remove them for real</h2>
+      <p>
+        The dead groups are cut out with everything that hangs on them; the smaller model is exported to ONNX
+        and has to compute in onnxruntime-web what the masked one does.
+      </p>
+      <div class="row">
+        <button
+          type="button"
+          class="primary"
+          disabled={jobs.running !== undefined || !trained}
+          onClick={() => void prune()}
+        >
+          Prune
+        </button>
+        {!trained && <span class="hint">What was trained is gone: train anew in step 1.</span>}
+        {summary && (
+          <>
+            <DownloadButton label="Download model.onnx" name="model.onnx" content={() => api().onnx()} />
+            <DownloadButton
+              label="Download the tfjs model"
+              name="tfjs-model.zip"
+              content={() => api().tfjsZip()}
+            />
+            <DownloadButton
+              label="Download the report"
+              name="report.html"
+              type="text/html"
+              content={() => api().report()}
+            />
+          </>
+        )}
+      </div>
+      {jobs.status("prune")}
+      {summary && <PrunedSummary of={summary} />}
+    </section>
+  );
+}
