@@ -4,6 +4,7 @@ import { short } from "../ui/format.ts";
 import {
   deadNorm,
   type FlowRecord,
+  lassoThreshold,
   longestTime,
   type Point,
   type Pull,
@@ -241,7 +242,10 @@ export function NormChart({ records, pull }: ViewProps) {
         ]}
       />
       <figcaption>
-        {`Dead under ${deadNorm} (dashed): first hardly anything happens, then all at once; after that ‖w‖ falls as exp(−2λt), λ = ${short(pull.lambda)}.`}
+        {`Dead under ${deadNorm} (dashed): first hardly anything happens, then all at once. `}
+        {pull.depth === 2
+          ? `‖w‖ falls as exp(−2(λ − ‖∇L₀(0)‖)t) in the end, where λ = ${short(pull.lambda)} is over ‖∇L₀(0)‖ = ${short(lassoThreshold(pull.target))}.`
+          : `After that ‖w‖ falls as exp(−2λt), λ = ${short(pull.lambda)}.`}
       </figcaption>
     </figure>
   );

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Slider, Stats } from "../ui/controls.tsx";
 import { short } from "../ui/format.ts";
 import { FactorsPlane, ImbalanceChart, NormChart, WeightsPlane } from "./flow-charts.tsx";
@@ -28,36 +28,47 @@ interface Flow {
   readonly restart: () => void;
 }
 
+/** Where the flow is, and how it came there. */
+interface Path {
+  readonly state: FlowState;
+  readonly records: readonly FlowRecord[];
+}
+
 /** Follows the flow, a little further with each picture of the screen; another pull or start begins anew. */
 function useFlow(pull: Pull, gate: number): Flow {
-  const [records, setRecords] = useState<readonly FlowRecord[]>([]);
   const [running, setRunning] = useState(true);
   const [attempt, setAttempt] = useState(0);
-  const state = useRef<FlowState>(undefined);
-  const path = useRef<FlowRecord[]>([]);
-  useEffect(() => {
-    state.current = startAt(start, gate, pull.depth);
-    path.current = [record(state.current, pull)];
-    setRecords(path.current.slice());
-    setRunning(true);
+  // There from the first picture on, so that nothing moves when the path begins.
+  const begun = useMemo((): Path => {
+    const state = startAt(start, gate, pull.depth);
+    return { state, records: [record(state, pull)] };
   }, [pull, gate, attempt]);
+  const path = useRef(begun);
+  const [shown, setShown] = useState({ begun, records: begun.records });
+  useEffect(() => {
+    path.current = begun;
+    setRunning(true);
+  }, [begun]);
   useEffect(() => {
     if (!running) return undefined;
     let frame = 0;
     const further = (): void => {
+      let { state } = path.current;
+      const records = [...path.current.records];
       for (let i = 0; i < recordsPerFrame; i++) {
-        for (let s = 0; s < stepsPerRecord; s++) state.current = advance(state.current!, pull, dt);
-        path.current.push(record(state.current!, pull));
+        for (let s = 0; s < stepsPerRecord; s++) state = advance(state, pull, dt);
+        records.push(record(state, pull));
       }
-      setRecords(path.current.slice());
-      if (state.current!.time < longestTime) frame = requestAnimationFrame(further);
+      path.current = { state, records };
+      setShown({ begun, records });
+      if (state.time < longestTime) frame = requestAnimationFrame(further);
       else setRunning(false);
     };
     frame = requestAnimationFrame(further);
     return () => cancelAnimationFrame(frame);
-  }, [running, pull, gate, attempt]);
+  }, [running, begun]);
   return {
-    records,
+    records: shown.begun === begun ? shown.records : begun.records,
     running,
     toggle: () => setRunning(!running),
     restart: () => setAttempt(attempt + 1),
@@ -70,10 +81,9 @@ export function GroupSection() {
   const [lambda, setLambda] = useState(0.3);
   const [gate, setGate] = useState(0.7);
   const [angle, setAngle] = useState(-20);
-  const [pull, setPull] = useState<Pull>();
-  useEffect(() => {
+  const pull = useMemo((): Pull => {
     const radians = (angle * Math.PI) / 180;
-    setPull({ depth, lambda, target: [1.5 * Math.cos(radians), 1.5 * Math.sin(radians)] });
+    return { depth, lambda, target: [1.5 * Math.cos(radians), 1.5 * Math.sin(radians)] };
   }, [depth, lambda, angle]);
   return (
     <section class="card" aria-labelledby="group">
@@ -112,15 +122,14 @@ export function GroupSection() {
           onChange={setAngle}
         />
       </div>
-      {pull && <FlowView pull={pull} gate={gate} />}
+      <FlowView pull={pull} gate={gate} />
     </section>
   );
 }
 
 function FlowView({ pull, gate }: { readonly pull: Pull; readonly gate: number }) {
   const { records, running, toggle, restart } = useFlow(pull, gate);
-  const last = records.at(-1);
-  if (!last) return null;
+  const last = records.at(-1)!;
   const death = records.find(({ norm }) => norm < deadNorm);
   const done = last.time >= longestTime;
   return (
@@ -145,7 +154,7 @@ function FlowView({ pull, gate }: { readonly pull: Pull; readonly gate: number }
           ["smooth objective", last.smooth.toFixed(4)],
           ["sparse objective", last.sparse.toFixed(4)],
           ["gap", short(last.gap)],
-          ["imbalance ‖ω‖² − γ²", short(last.imbalance)],
+          ["imbalance |‖ω‖² − γ²|", short(last.imbalance)],
         ]}
       />
       <div class="columns">

@@ -2,10 +2,10 @@ import * as Plot from "@observablehq/plot";
 import { proxy } from "comlink";
 import { useEffect, useState } from "preact/hooks";
 import { Chart } from "../ui/chart.tsx";
-import { Choice, Notice, Progress, Slider, Stats } from "../ui/controls.tsx";
+import { Choice, Slider, Stats } from "../ui/controls.tsx";
 import { short } from "../ui/format.ts";
+import { useJobs } from "../ui/use-jobs.tsx";
 import { useWorker } from "../ui/use-worker.ts";
-import { adviceFor } from "../ui/worker-errors.ts";
 import type { PathWorker } from "./path-worker.ts";
 import { type PathPoint, type RegressionSetup, type RegressionTruth, zeroNorm } from "./regression-path.ts";
 
@@ -18,33 +18,41 @@ const startWorker = (): Worker =>
 function usePath(setup: RegressionSetup) {
   const [truth, setTruth] = useState<RegressionTruth>();
   const [points, setPoints] = useState<readonly PathPoint[]>([]);
-  const [state, setState] = useState<"running" | "done" | "stopped" | { readonly error: string }>("running");
+  const [done, setDone] = useState(false);
   const [attempt, setAttempt] = useState(0);
-  const { api, end } = useWorker<PathWorker>(startWorker, ({ message }) => setState({ error: message }));
+  const { api, end } = useWorker<PathWorker>(startWorker, ({ message }) => jobs.giveUp(message, "path"));
+  const jobs = useJobs<"path">(() => {
+    end();
+    jobs.giveUp("Cancelled.");
+  });
   useEffect(() => {
+    // What the worker of the path before has sent may still come.
+    let live = true;
+    const text = (count: number): string => `λ ${count} of ${setup.points}`;
     setPoints([]);
-    setState("running");
+    setDone(false);
     const found: PathPoint[] = [];
-    api()
-      .follow(
+    void jobs.run("path", text(0), async (tell) => {
+      await api().follow(
         setup,
-        proxy(async (each: RegressionTruth) => setTruth(each)),
+        proxy(async (each: RegressionTruth) => {
+          if (live) setTruth(each);
+        }),
         proxy(async (point: PathPoint) => {
+          if (!live) return;
           found.push(point);
           setPoints([...found]);
+          tell({ text: text(found.length), part: found.length / setup.points });
         }),
-      )
-      .then(
-        () => setState("done"),
-        (error: unknown) => setState({ error: adviceFor(error) }),
       );
-    return end;
+      if (live) setDone(true);
+    });
+    return () => {
+      live = false;
+      end();
+    };
   }, [JSON.stringify(setup), attempt]);
-  const stop = (): void => {
-    end();
-    setState("stopped");
-  };
-  return { truth, points, state, stop, again: () => setAttempt(attempt + 1) };
+  return { truth, points, jobs, done, again: () => setAttempt(attempt + 1) };
 }
 
 const supportOf = ({ norms }: PathPoint): readonly number[] =>
@@ -60,7 +68,7 @@ export function PathSection() {
   const [noise, setNoise] = useState(0.5);
   const [relevant, setRelevant] = useState(4);
   const [seed, setSeed] = useState(1);
-  const { truth, points, state, stop, again } = usePath({
+  const { truth, points, jobs, done, again } = usePath({
     ...fixed,
     depth: Number(depth),
     noise,
@@ -101,30 +109,15 @@ export function PathSection() {
         <Slider label="Draw" value={seed} min={1} max={20} onChange={setSeed} />
       </div>
       <PathPlot points={points} truth={truth} />
-      {state === "running" && (
-        <Progress
-          text={`λ ${points.length} of ${fixed.points}`}
-          value={points.length / fixed.points}
-          onCancel={stop}
-        />
-      )}
-      {state === "stopped" && (
-        <Notice>
-          Cancelled.{" "}
+      {jobs.status("path")}
+      {jobs.failed("path") && (
+        <div class="row">
           <button type="button" onClick={again}>
             Start again
           </button>
-        </Notice>
+        </div>
       )}
-      {typeof state === "object" && (
-        <Notice bad>
-          The path could not be computed ({state.error}).{" "}
-          <button type="button" onClick={again}>
-            Try again
-          </button>
-        </Notice>
-      )}
-      {state === "done" && truth && (
+      {done && truth && (
         <>
           <Stats
             of={[

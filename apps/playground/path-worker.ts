@@ -8,7 +8,7 @@ const worker = {
   follow: (
     setup: RegressionSetup,
     onTruth: (truth: RegressionTruth) => Promise<void>,
-    onPoint: (point: PathPoint, done: number) => Promise<void>,
+    onPoint: (point: PathPoint) => Promise<void>,
   ): Promise<void> => followPath(setup, { onTruth, onPoint }),
 };
 

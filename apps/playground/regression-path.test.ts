@@ -50,10 +50,4 @@ describe("the path of the playground", () => {
       expect(points.map(supportOf)).toContainEqual([...truth.relevant]);
     },
   );
-
-  test("it stops when it is told to", async () => {
-    let seen = 0;
-    await followPath(setup, { onPoint: () => void seen++, stopped: () => seen === 2 });
-    expect(seen).toBe(2);
-  });
 });

@@ -97,18 +97,15 @@ function drawProblem({ seed, groups, groupSize, rows, relevant, noise }: Regress
  * Follows D-Gating along a path of λ, by gradient descent with momentum on the smooth objective, from a random balanced start for each.
  *
  * @param onPoint called after each λ; it may wait
- * @param stopped whether to stop before the next λ
  */
 export async function followPath(
   setup: RegressionSetup,
   {
     onTruth,
     onPoint,
-    stopped = () => false,
   }: {
     readonly onTruth?: (truth: RegressionTruth) => void | Promise<void>;
-    readonly onPoint: (point: PathPoint, done: number) => void | Promise<void>;
-    readonly stopped?: () => boolean;
+    readonly onPoint: (point: PathPoint) => void | Promise<void>;
   },
 ): Promise<void> {
   const { groups, groupSize, depth, points, steps, seed } = setup;
@@ -121,7 +118,7 @@ export async function followPath(
       layout: { kind: "blocks", axis: 0, blockSize: groupSize },
     },
   ]);
-  for (let i = 0; i < points && !stopped(); i++) {
+  for (let i = 0; i < points; i++) {
     const lambda = 1.05 * truth.lambdaMax * 40 ** (-i / (points - 1));
     let motion: Motion = { factors: startOf(set, depth, seed + i), last: undefined };
     // Factors of ‖w‖ = 3 multiply the curvature of the loss by up to D·3^{2 − 2/D}.
@@ -129,10 +126,7 @@ export async function followPath(
     for (let s = 0; s < steps; s++) motion = descend(set, motion, { lambda, step, gradient });
     const weights = collapse(ops, set, motion.factors)[0]!;
     const norms = Array.from(squaredGroupNorms(ops, set, [weights]).data, Math.sqrt);
-    await onPoint(
-      { lambda, norms, violation: violationOf(weights, norms, { lambda, depth, gradient }) },
-      i + 1,
-    );
+    await onPoint({ lambda, norms, violation: violationOf(weights, norms, { lambda, depth, gradient }) });
   }
 }
 
