@@ -1,5 +1,6 @@
 import choosing from "../../docs/choosing.md?raw";
 import readme from "../../README.md?raw";
+import { Scroll } from "../ui/controls.tsx";
 import { showPage } from "../ui/shell.tsx";
 import { type MarkdownTable, resultTables } from "./markdown-tables.ts";
 
@@ -30,21 +31,25 @@ const demos = [
   },
 ] as const;
 
-/** Plots of the experiments that explain themselves, by the name of their file. */
+/** Plots of the experiments that explain themselves: the name of the file, its height, and what it shows. */
 const gallery = [
-  ["two-phases-1", "Two phases: first the gap between smooth and sparse penalty closes …"],
-  ["two-phases-2", "… then groups die."],
-  ["imbalance-decay-1", "The imbalance of ω and its gates decays as exp(−4λt/D), whatever the loss."],
-  ["group-lasso-path-1", "With D = 2 gradient descent follows the path of the group lasso."],
-  ["lenet-300-100-neurons-5", "LeNet-300-100 on MNIST: which accuracy at which size, all methods."],
-  ["lenet-300-100-pixels-5", "The same with input pixels as groups."],
+  ["two-phases-1", 309, "Two phases: first the gap between smooth and sparse penalty closes …"],
+  ["two-phases-2", 309, "… then groups die."],
+  ["imbalance-decay-1", 309, "The imbalance of ω and its gates decays as exp(−4λt/D), whatever the loss."],
+  ["group-lasso-path-1", 309, "With D = 2 gradient descent follows the path of the group lasso."],
+  ["lenet-300-100-neurons-5", 425, "LeNet-300-100 on MNIST: which accuracy at which size, all methods."],
+  ["lenet-300-100-pixels-5", 425, "The same with input pixels as groups."],
 ] as const;
 
-const plots = import.meta.glob<string>("../../docs/results/*.svg", {
-  query: "?url",
-  import: "default",
-  eager: true,
-});
+// The same names: a pattern cannot be computed, and what it fits is shipped.
+const plots = import.meta.glob<string>(
+  "../../docs/results/{two-phases-[12],imbalance-decay-1,group-lasso-path-1,lenet-300-100-{neurons,pixels}-5}.svg",
+  {
+    query: "?url",
+    import: "default",
+    eager: true,
+  },
+);
 
 const tables: ReadonlyMap<string, MarkdownTable> = new Map([
   ...resultTables(readme),
@@ -76,7 +81,9 @@ function Landing() {
       </div>
       <section class="card" aria-labelledby="install">
         <h2 id="install">In your own project</h2>
-        <pre class="scroll">{install}</pre>
+        <Scroll label="Commands to install">
+          <pre>{install}</pre>
+        </Scroll>
         <p>
           No Python anywhere: train in TensorFlow.js or take any ONNX or transformers.js model, learn which
           neurons, filters or heads matter, cut the rest out, and run what is left in onnxruntime-web.
@@ -85,7 +92,7 @@ function Landing() {
       <section aria-labelledby="gallery" class="card">
         <h2 id="gallery">Gallery</h2>
         <div class="columns">
-          {gallery.map(([name, text]) => (
+          {gallery.map(([name, height, text]) => (
             <figure key={name}>
               <img
                 class="plot"
@@ -93,7 +100,7 @@ function Landing() {
                 alt={text}
                 loading="lazy"
                 width={560}
-                height={309}
+                height={height}
               />
               <figcaption>{text}</figcaption>
             </figure>
@@ -121,7 +128,7 @@ interface MeasuredProps {
 
 function Measured({ title, of: { caption, header, rows } }: MeasuredProps) {
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={title}>
+    <Scroll label={title}>
       <table>
         <caption>
           <strong>{title}.</strong> {caption.replace(/:$/, ".")}
@@ -148,7 +155,7 @@ function Measured({ title, of: { caption, header, rows } }: MeasuredProps) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
 
