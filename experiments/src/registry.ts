@@ -5,7 +5,7 @@ import { bertMiniFfn, bertMiniHeads } from "./language/bert-mini.ts";
 import { gptBoth, gptFfn, gptHeads } from "./language/gpt.ts";
 import { gatingSettings } from "./settings/gating-settings.ts";
 import { knownFeatures } from "./tabular/known-features.ts";
-import { wineFeatures } from "./tabular/wine-features.ts";
+import { wineFeatures, wineNam } from "./tabular/wine-features.ts";
 import { wineQualityFeatures, wineQualityNam } from "./tabular/wine-quality.ts";
 import { directNeverZero } from "./theory/direct-subgradient.ts";
 import { discreteIdentity } from "./theory/discrete-identity.ts";
@@ -36,6 +36,7 @@ export const experiments: readonly Experiment[] = [
   bertMiniFfn,
   gatingSettings,
   wineFeatures,
+  wineNam,
   wineQualityFeatures,
   wineQualityNam,
   knownFeatures,

@@ -63,7 +63,11 @@ export const wineQualityNam: Experiment = featureExperiment({
     "The same wines; the sum of one network 1-16-1 for each feature, each a group with all its kernels: what is removed takes its network out of the ONNX graph. Rate 0.04, all else as " +
     "for the MLP.",
   task: task(
-    { gate: featureNetworks, fanIn: false, build: async (seed) => additiveNetwork(12, 16, seed) },
+    {
+      gate: featureNetworks(1),
+      fanIn: false,
+      build: async (seed) => additiveNetwork({ features: 12, hidden: 16, outputs: 1 }, seed),
+    },
     0.04,
   ),
   sweeps: (quick) =>
