@@ -64,6 +64,8 @@ export interface Experiment<S extends Setup = Setup, R extends Result = Result> 
   readonly onBackend?: boolean;
   /** Whether runs are made one at a time, whatever is asked for: times are measured. */
   readonly alone?: boolean;
+  /** Whether a result says that something is not there, which another machine may have: such a run is made again each time. */
+  readonly isAbsent?: (result: R) => boolean;
   /** Files below the data folder without which nothing can be run. */
   readonly data?: ((quick: boolean) => readonly string[]) | undefined;
   /** Seeds that a whole sweep takes, unless told. */

@@ -26,6 +26,7 @@ export const stepCost = defineExperiment<StepSetup, StepResult>({
   name: "step-cost",
   family: "cost",
   alone: true,
+  isAbsent: (result) => "absent" in result,
   title: "What a gated training step costs",
   claim:
     "D-Gating adds D − 1 numbers a group and a plain L2 penalty, so that a step costs little more than one without: SGD with momentum 0.9, one thread, gated " +

@@ -1,4 +1,5 @@
 import type { Conclusion, ResultTable, Verdict } from "../experiment.ts";
+import { significant } from "../report/figures.ts";
 import type { TrainedRuns } from "../training/conclude-training.ts";
 import type { MethodSweep } from "../training/training-experiment.ts";
 import { gradient, magnitude, magnitudeAlone, random } from "./cut-then-tune.ts";
@@ -100,8 +101,8 @@ function leadsTable(trained: TrainedRuns): ResultTable {
   const theirs = there([gatings[1], ...penalties, hardConcrete, ...cuts, magnitudeAlone, fromScratch]);
   return {
     title:
-      `Leads of D-Gating in ${trained.score.unit}: mean over the sizes that both reach ± standard error over ${trained.seeds.length} seeds; ` +
-      "from twice that error on it is ahead or behind, else alike",
+      `Leads of D-Gating in ${trained.score.unit}: mean over the sizes that both reach (how many) ± standard error over ${trained.seeds.length} seeds; ` +
+      `from ${significant(trained.seeds.length)} times that error on (Student's t, 5 %) it is ahead or behind, else alike`,
     header: ["against", ...ours],
     rows: theirs.map((name) => [name, ...ours.map((own) => trained.leadCell(own, name))]),
   };

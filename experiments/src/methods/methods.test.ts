@@ -38,10 +38,10 @@ describe("every method", () => {
     expect(outcomes.map(({ strength }) => strength)).toEqual(strengths);
     const [{ graph, kept, gatedScore }] = outcomes as [(typeof outcomes)[number]];
     const score = await task.score(graph);
-    expect(score).toBeGreaterThanOrEqual(0.05);
+    // A tenth would be chance.
+    expect(score).toBeGreaterThan(0.15);
     // Removal alone changes next to nothing.
-    const before = method.name.includes("fine-tune") ? score : (gatedScore ?? score);
-    expect(score).toBeCloseTo(before, 1);
+    if (gatedScore !== undefined) expect(score).toBeCloseTo(gatedScore, 1);
     const left = Object.values(kept).reduce((sum, indices) => sum + indices.length, 0);
     expect(left).toBeGreaterThanOrEqual(2);
     expect(left).toBeLessThan(20);

@@ -11,11 +11,12 @@ export interface Reported {
 /** Name of a plot beside `results.md`. */
 export const plotName = ({ name }: Experiment, position: number): string => `${name}-${position + 1}.svg`;
 
-/** `15 runs, 5 seeds, 312 s in all, commit 1a2b3c4, Node 20.20.0`. */
+/** `15 runs, 5 seeds, 312 s in all, commit 1a2b3c4, Node 20.20.0, AMD EPYC`. */
 export function provenanceOf(records: Reported["records"]): string {
   const seeds = new Set(records.map(({ setup }) => setup.seed)).size;
   const seconds = records.reduce((sum, record) => sum + record.seconds, 0);
   const commits = [...new Set(records.map(({ commit }) => commit))];
   const nodes = [...new Set(records.map(({ versions }) => versions["node"]))];
-  return `${records.length} runs, ${seeds} seeds, ${seconds.toFixed(0)} s in all, commit ${commits.join(", ")}, Node ${nodes.join(", ")}`;
+  const processors = [...new Set(records.map(({ cpu }) => cpu))];
+  return `${records.length} runs, ${seeds} seeds, ${seconds.toFixed(0)} s in all, commit ${commits.join(", ")}, Node ${nodes.join(", ")}, ${processors.join(", ")}`;
 }

@@ -37,6 +37,15 @@ test("runs that are there are not made again; a new seed, backend or version mak
   expect(await lines()).toBe(16);
 });
 
+test("a run that found something absent is made again, and written down only if it says something else", async () => {
+  await runExperiment(identity, { ...options, file, seeds: [1] });
+  const made: number[] = [];
+  const elsewhere: Experiment = { ...identity, isAbsent: () => true };
+  await runExperiment(elsewhere, { ...options, file, seeds: [1], onRun: (done) => void made.push(done) });
+  expect(made).toHaveLength(4);
+  expect(await lines()).toBe(4);
+});
+
 test("what is done when it is stopped is kept, and the rest is made the next time", async () => {
   const stop = new AbortController();
   const running = runExperiment(identity, {

@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import { availableParallelism } from "node:os";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { DgateError, type DgateErrorCode } from "@dgate/core";
 import { Tinypool } from "tinypool";
 import type { Experiment, Run, RunContext, Setup, Sweep } from "../experiment.ts";
@@ -35,11 +36,15 @@ export async function runExperiment(experiment: Experiment, options: RunOptions)
   const { file, backend, signal, onRun } = options;
   const setups = experiment.setups(options);
   const records = new Map(await readRecords(file));
-  const missing = setups.filter((setup) => !records.has(runHash(experiment, setup, backend)));
+  const missing = setups.filter((setup) => {
+    const record = records.get(runHash(experiment, setup, backend));
+    return !record || (experiment.isAbsent?.(record.result) ?? false);
+  });
   let done = setups.length - missing.length;
   await prepareRecords(file);
   await inProcesses(experiment, missing, options, async (record) => {
-    await appendRecord(file, record);
+    const known = records.get(record.hash);
+    if (!known || !isDeepStrictEqual(known.result, record.result)) await appendRecord(file, record);
     records.set(record.hash, record);
     done += 1;
     onRun?.(done, setups.length, record);

@@ -51,8 +51,8 @@ export const sparseObjectives = defineExperiment<PathSetup, PathResult>({
   family: "theory",
   title: "D = 3 and D = 4 are L2,2/3 and L2,1/2",
   claim:
-    "A minimum of the smooth objective is one of λ Σ ‖w_j‖^{2/D} (Kolb et al. 2025): the descent ends where the sparse objective is stationary, close " +
-    "to where proximal gradient descent with its closed forms ends from the same start.",
+    "A minimum of the smooth objective is one of λ Σ ‖w_j‖^{2/D} (Kolb et al. 2025): the descent ends where the sparse objective is stationary. For D = 3 and 4 that " +
+    "objective has many minima, and proximal gradient descent with its closed forms may end in another one from the same start.",
   version: 3,
   seeds: 5,
   setups: ({ quick, seeds }) =>
@@ -122,8 +122,8 @@ export const sparseObjectives = defineExperiment<PathSetup, PathResult>({
           figure: `largest slope on groups that are left ${slope.toExponential(1)} λ`,
         },
         {
-          claim: "its objective is within 2 % of that of proximal gradient descent, in the mean",
-          holds: worse.every((each) => mean(each) < 0.02),
+          claim: "where the objective is convex, D = 2, it ends as low as proximal gradient descent",
+          holds: Math.abs(mean(worse[0]!)) < 1e-3,
           figure: `objective against the proximal one, mean: ${worse.map((each, i) => `D = ${depths[i]}: ${percent(mean(each))}`).join(", ")}`,
         },
       ],

@@ -1,5 +1,5 @@
 import type { Conclusion, ResultTable, Run, Verdict } from "../experiment.ts";
-import { mean, plusMinus, signedMean, standardError } from "../report/figures.ts";
+import { mean, plusMinus, signedMean, significant, standardError } from "../report/figures.ts";
 import type { LineChart } from "../report/line-chart.ts";
 import type { Point } from "./point.ts";
 import { meanPoints, paretoFront, scoreAt, type SizeOf } from "./summary.ts";
@@ -76,17 +76,18 @@ export class TrainedRuns {
   }
 
   /**
-   * How far a method is ahead of another, in words: the mean over the sizes that both reach with its standard error, seed by seed. A lead, or
-   * its opposite, counts from twice that error on.
+   * How far a method is ahead of another, in words: the mean over the sizes that both reach with its standard error, seed by seed, and the number of
+   * these sizes. A lead, or its opposite, counts where Student's t says so.
    */
   leadCell(ours: string, theirs: string): string {
     const leads = this.leads(ours, theirs);
     if (ours === theirs || leads.length === 0) return "–";
     const bySeed = this.seeds.map((_, i) => mean(leads.map((own) => own[i]!)));
     const [centre, error] = [mean(bySeed), standardError(bySeed)];
-    const text = signedMean(bySeed, this.score.digits);
-    if (centre > 2 * error) return `**${text}, ahead**`;
-    return centre < -2 * error ? `${text}, behind` : `${text}, alike`;
+    const text = `${signedMean(bySeed, this.score.digits)} (${leads.length})`;
+    const least = significant(this.seeds.length) * error;
+    if (centre > least) return `**${text}, ahead**`;
+    return centre < -least ? `${text}, behind` : `${text}, alike`;
   }
 
   /** That cutting off what a penalty has killed costs no more than so much. */

@@ -14,21 +14,30 @@ const point = (groups: number, score: number, strength = groups): Point => ({
 const byGroups = ({ groups }: Point): number => groups;
 
 describe("scoreAt", () => {
-  const points = [point(100, 0.9), point(10, 0.5), point(50, 0.4)];
+  const points = [point(40, 0.9), point(10, 0.5), point(20, 0.4)];
 
   test("is the score of a point at its size, and lies on a line over log(size) between two", () => {
     expect(scoreAt(points, byGroups, 10, 1)).toBe(0.5);
-    expect(scoreAt(points, byGroups, 100, 1)).toBe(0.9);
-    expect(scoreAt(points, byGroups, Math.sqrt(1000), 1)).toBeCloseTo(0.7, 12);
+    expect(scoreAt(points, byGroups, 40, 1)).toBe(0.9);
+    expect(scoreAt(points, byGroups, 20, 1)).toBeCloseTo(0.7, 12);
   });
 
-  test("ends at the smallest point, and stays at the best one above the largest", () => {
+  test("ends at the smallest point and a little past the largest, and is not there in a wide gap", () => {
     expect(scoreAt(points, byGroups, 9.9, 1)).toBeUndefined();
-    expect(scoreAt(points, byGroups, 1000, 1)).toBe(0.9);
+    expect(scoreAt(points, byGroups, 48, 1)).toBe(0.9);
+    expect(scoreAt(points, byGroups, 48.1, 1)).toBeUndefined();
+    const apart = [point(10, 0.5), point(41, 0.9)];
+    expect([10, 12, 13, 40, 41].map((size) => scoreAt(apart, byGroups, size, 1))).toEqual([
+      0.5,
+      0.5,
+      undefined,
+      undefined,
+      0.9,
+    ]);
     expect(scoreAt([], byGroups, 5, 1)).toBeUndefined();
   });
 
-  test("is there from the smallest point on, never falls, and is at least that of the best point that fits", () => {
+  test("where it is, it never falls, and is at least that of the best point that fits", () => {
     const some = fc.array(
       fc.tuple(fc.integer({ min: 1, max: 50 }), fc.double({ min: 0, max: 1, noNaN: true })),
       {
@@ -39,15 +48,20 @@ describe("scoreAt", () => {
     fc.assert(
       fc.property(some, fc.constantFrom(1 as const, -1 as const), (drawn, sign) => {
         const own = drawn.map(([groups, score]) => point(groups, score));
-        const scores = Array.from({ length: 50 }, (_, i) => scoreAt(own, byGroups, i + 1, sign));
-        const smallest = Math.min(...own.map(({ groups }) => groups));
-        expect(scores.map((score) => score !== undefined)).toEqual(scores.map((_, i) => i + 1 >= smallest));
-        const reached = scores.slice(smallest - 1).map((score) => sign * score!);
-        expect(reached.every((score, i) => i === 0 || score >= reached[i - 1]! - 1e-12)).toBe(true);
-        const best = reached.map((_, i) =>
-          Math.max(...own.filter(({ groups }) => groups <= smallest + i).map(({ score }) => sign * score)),
-        );
-        expect(reached.every((score, i) => score >= best[i]! - 1e-12)).toBe(true);
+        const sizes = own.map(byGroups);
+        const reached: number[] = [];
+        for (let size = 1; size <= 60; size++) {
+          const score = scoreAt(own, byGroups, size, sign);
+          const below = Math.max(...sizes.filter((each) => each <= size));
+          const next = Math.min(...sizes.filter((each) => each > size));
+          const there = size <= 1.2 * below || next <= 4 * below;
+          expect(score !== undefined).toBe(there);
+          if (score === undefined) continue;
+          const fitting = own.filter(({ groups }) => groups <= size).map((each) => sign * each.score);
+          expect(sign * score).toBeGreaterThanOrEqual(Math.max(...fitting) - 1e-12);
+          if (reached.length > 0) expect(sign * score).toBeGreaterThanOrEqual(reached.at(-1)! - 1e-12);
+          reached.push(sign * score);
+        }
       }),
     );
   });

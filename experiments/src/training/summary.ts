@@ -4,9 +4,15 @@ import type { Point } from "./point.ts";
 /** Where a method stands at a size, seed by seed. */
 export type SizeOf = (point: Point) => number;
 
+/** Two neighbours further apart than that are not joined: what lies between them was not measured. */
+const widestGap = 4;
+
+/** Past a point that is not joined to a larger one a method is taken to stay as good, so far and no further. */
+const reach = 1.2;
+
 /**
  * The score that a method reaches with no more than a size, between its points: the best ones up to each size, joined by lines over log(size). `undefined`
- * below its smallest point.
+ * below its smallest point, well above its largest one, and between two that are far apart.
  *
  * @param sign 1 where more is better, −1 where less is
  */
@@ -16,17 +22,17 @@ export function scoreAt(
   size: number,
   sign: 1 | -1,
 ): number | undefined {
-  const front: { readonly size: number; readonly score: number }[] = [];
-  for (const point of points.toSorted((a, b) => sizeOf(a) - sizeOf(b))) {
-    const last = front.at(-1);
-    if (!last || sign * (point.score - last.score) > 0)
-      front.push({ size: sizeOf(point), score: point.score });
-  }
-  const above = front.findIndex((each) => each.size > size);
-  if (above === 0) return undefined;
-  if (above < 0) return front.at(-1)?.score;
-  const [a, b] = [front[above - 1]!, front[above]!];
-  const part = Math.log(size / a.size) / Math.log(b.size / a.size);
+  const sizes = points.map(sizeOf).sort((a, b) => a - b);
+  const at = sizes.findLastIndex((each) => each <= size);
+  if (at < 0) return undefined;
+  const joined = (i: number): boolean => i + 1 < sizes.length && sizes[i + 1]! <= widestGap * sizes[i]!;
+  if (!joined(at) && size > reach * sizes[at]!) return undefined;
+  const front = paretoFront(points, sizeOf, sign);
+  const above = front.findIndex((each) => sizeOf(each) > size);
+  const [a, b] = above < 0 ? [front.at(-1)!] : [front[above - 1]!, front[above]!];
+  const between = b ? sizes.flatMap((each, i) => (each >= sizeOf(a) && each < sizeOf(b) ? [i] : [])) : [];
+  if (!b || !between.every(joined)) return a.score;
+  const part = Math.log(size / sizeOf(a)) / Math.log(sizeOf(b) / sizeOf(a));
   return a.score + part * (b.score - a.score);
 }
 
