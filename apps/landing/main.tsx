@@ -31,24 +31,26 @@ const demos = [
   },
 ] as const;
 
-/** Plots of the experiments that explain themselves: the name of the file, its height, and what it shows. */
+/** Plots of the experiments that explain themselves: the name of the file, and what it shows. */
 const gallery = [
-  ["two-phases-1", 309, "Two phases: first the gap between smooth and sparse penalty closes …"],
-  ["two-phases-2", 309, "… then groups die."],
-  ["imbalance-decay-1", 309, "The imbalance of ω and its gates decays as exp(−4λt/D), whatever the loss."],
-  ["group-lasso-path-1", 309, "With D = 2 gradient descent follows the path of the group lasso."],
-  ["lenet-300-100-neurons-5", 425, "LeNet-300-100 on MNIST: which accuracy at which size, all methods."],
-  ["lenet-300-100-pixels-5", 425, "The same with input pixels as groups."],
+  ["two-phases-1", "Two phases: first the gap between smooth and sparse penalty closes …"],
+  ["two-phases-2", "… then groups die."],
+  ["imbalance-decay-1", "The imbalance of ω and its gates decays as exp(−4λt/D), whatever the loss."],
+  ["group-lasso-path-1", "With D = 2 gradient descent follows the path of the group lasso."],
+  ["lenet-300-100-neurons-5", "LeNet-300-100 on MNIST: which accuracy at which size, all methods."],
+  ["lenet-300-100-pixels-5", "The same with input pixels as groups."],
 ] as const;
 
-// The same names: a pattern cannot be computed, and what it fits is shipped.
-const plots = import.meta.glob<string>(
+const results = "../../docs/results/";
+
+// The same names: a pattern cannot be computed, and all that it fits is shipped.
+const addresses = import.meta.glob<string>(
   "../../docs/results/{two-phases-[12],imbalance-decay-1,group-lasso-path-1,lenet-300-100-{neurons,pixels}-5}.svg",
-  {
-    query: "?url",
-    import: "default",
-    eager: true,
-  },
+  { query: "?url", import: "default", eager: true },
+);
+const sizes = import.meta.glob<{ readonly width: number; readonly height: number }>(
+  "../../docs/results/{two-phases-[12],imbalance-decay-1,group-lasso-path-1,lenet-300-100-{neurons,pixels}-5}.svg",
+  { query: "?size", import: "default", eager: true },
 );
 
 const tables: ReadonlyMap<string, MarkdownTable> = new Map([
@@ -92,15 +94,14 @@ function Landing() {
       <section aria-labelledby="gallery" class="card">
         <h2 id="gallery">Gallery</h2>
         <div class="columns">
-          {gallery.map(([name, height, text]) => (
+          {gallery.map(([name, text]) => (
             <figure key={name}>
               <img
                 class="plot"
-                src={plots[`../../docs/results/${name}.svg`]}
+                src={addresses[`${results}${name}.svg`]}
                 alt={text}
                 loading="lazy"
-                width={560}
-                height={height}
+                {...sizes[`${results}${name}.svg`]}
               />
               <figcaption>{text}</figcaption>
             </figure>
