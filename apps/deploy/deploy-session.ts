@@ -198,8 +198,8 @@ function factsOf(graph: Graph, name: string, bytes: number): ModelFacts {
     parameters,
     macs,
     assumed: [
-      ...Object.entries(dims).filter(([name]) => open.has(name)),
-      ...assumed.map((name) => [name, 1] as const),
+      ...Object.entries(dims).filter(([dim]) => open.has(dim)),
+      ...assumed.map((dim) => [dim, 1] as const),
     ],
     quantized: isQuantized(graph),
     inputs: graph.requiredInputs.map(describeValue),

@@ -18,7 +18,7 @@ import { opinions } from "./small-texts.ts";
 import { useWatch } from "./use-watch.ts";
 
 /** Where on the page something is under way or went wrong. */
-export type Place = "pick" | "heads" | "live" | "learn" | "remove";
+type Place = "pick" | "heads" | "live" | "learn" | "remove";
 
 /** A head by its layer and its place in it. */
 export type HeadAt = readonly [layer: number, head: number];

@@ -1,5 +1,5 @@
 import { gzipSync } from "node:zlib";
-import type { BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Locator, Page } from "playwright-core";
 import { expect, inject } from "vitest";
 import { openChromium } from "../../test/browser/chromium.ts";
 import { serve } from "../../test/browser/static-server.ts";
@@ -93,6 +93,58 @@ export async function slide(page: Page, label: string, value: number): Promise<v
     slider.value = String(to);
     slider.dispatchEvent(new Event("input", { bubbles: true }));
   }, value);
+}
+
+/** A figure by its name, where its value is as told. */
+export const figure = (page: Page, name: string, value: RegExp): Locator =>
+  page
+    .locator("dt", { hasText: new RegExp(`^${name}$`) })
+    .locator("xpath=../dd")
+    .filter({ hasText: value });
+
+/** Presses a button, and Cancel as soon as it is there and the page tells what is waited for, however short the job is. */
+export async function cancelAtOnce(page: Page, name: string, told = ""): Promise<void> {
+  const button = page.getByRole("button", { name, exact: true });
+  await button.evaluate(async (element: HTMLButtonElement, text) => {
+    element.click();
+    for (;;) {
+      const cancel = [...document.querySelectorAll("button")].find(
+        ({ textContent }) => textContent === "Cancel",
+      );
+      if (cancel && document.body.textContent.includes(text)) return cancel.click();
+      await new Promise((resolve) => requestAnimationFrame(resolve));
+    }
+  }, told);
+}
+
+/**
+ * Lets the workers that a page starts from now on break down.
+ *
+ * @returns presses a button, and as soon as its job runs tells the page of the last worker what a browser tells of one that has run out of memory
+ */
+export async function breakable(page: Page): Promise<(button: string) => Promise<void>> {
+  await page.evaluate(() => {
+    const workers: Worker[] = [];
+    const Plain = Worker;
+    Object.assign(globalThis, {
+      workers,
+      Worker: class extends Plain {
+        constructor(...args: ConstructorParameters<typeof Worker>) {
+          super(...args);
+          workers.push(this);
+        }
+      },
+    });
+  });
+  return (name) =>
+    page.getByRole("button", { name, exact: true }).evaluate(async (button: HTMLButtonElement) => {
+      button.click();
+      while (!document.querySelector("progress"))
+        await new Promise((resolve) => requestAnimationFrame(resolve));
+      // Put there above.
+      const { workers } = globalThis as unknown as { readonly workers: readonly Worker[] };
+      workers.at(-1)!.dispatchEvent(new ErrorEvent("error", { message: "out of memory" }));
+    });
 }
 
 /** The content of the file that a button gives. */

@@ -16,8 +16,7 @@ export async function zipped(
   const parts: Uint8Array<ArrayBuffer>[] = [];
   const zip = new Zip((error, part) => {
     if (error) throw error;
-    // Its own header, or a piece of a file that no shared memory holds.
-    parts.push(part as Uint8Array<ArrayBuffer>);
+    parts.push(part);
   });
   const all = [...files];
   const total = all.reduce((sum, [, { length }]) => sum + length, 0);
