@@ -26,8 +26,8 @@ describe("scoreAt", () => {
     expect(scoreAt(points, byGroups, 9.9, 1)).toBeUndefined();
     expect(scoreAt(points, byGroups, 48, 1)).toBe(0.9);
     expect(scoreAt(points, byGroups, 48.1, 1)).toBeUndefined();
-    const apart = [point(10, 0.5), point(41, 0.9)];
-    expect([10, 12, 13, 40, 41].map((size) => scoreAt(apart, byGroups, size, 1))).toEqual([
+    const apart = [point(10, 0.5), point(51, 0.9)];
+    expect([10, 12, 13, 50, 51].map((size) => scoreAt(apart, byGroups, size, 1))).toEqual([
       0.5,
       0.5,
       undefined,
@@ -54,7 +54,7 @@ describe("scoreAt", () => {
           const score = scoreAt(own, byGroups, size, sign);
           const below = Math.max(...sizes.filter((each) => each <= size));
           const next = Math.min(...sizes.filter((each) => each > size));
-          const there = size <= 1.2 * below || next <= 4 * below;
+          const there = size <= 1.2 * below || next <= 5 * below;
           expect(score !== undefined).toBe(there);
           if (score === undefined) continue;
           const fitting = own.filter(({ groups }) => groups <= size).map((each) => sign * each.score);

@@ -5,7 +5,7 @@ import type { Point } from "./point.ts";
 export type SizeOf = (point: Point) => number;
 
 /** Two neighbours further apart than that are not joined: what lies between them was not measured. */
-const widestGap = 4;
+const widestGap = 5;
 
 /** Past a point that is not joined to a larger one a method is taken to stay as good, so far and no further. */
 const reach = 1.2;
