@@ -116,10 +116,9 @@ describe.skipIf(!hasChromium())("every page of the site", () => {
       await page.getByText("What can be removed", { exact: true }).waitFor();
     }
     if (folder === "playground/") await page.getByRole("button", { name: "Pause" }).click();
-    await page.emulateMedia({ colorScheme: scheme });
-    // Colours change in a moment.
-    await page.waitForTimeout(300);
-    expect(await page.evaluate(weakTexts)).toEqual([]);
+    // Without motion colours change at once.
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
+    await expect.poll(() => page.evaluate(weakTexts), { timeout: 10_000 }).toEqual([]);
     await visit.end();
   });
 

@@ -46,7 +46,12 @@ export function DownloadButton({ label, name, type, disabled = false, content }:
       if (current.current === own) setState(next());
     };
     try {
-      const made = await content((part) => change(() => ({ kind: "making", part })));
+      let done = false;
+      // What is told on another way than the file may come after it.
+      const made = await content((part) => {
+        if (!done) change(() => ({ kind: "making", part }));
+      });
+      done = true;
       change(() => {
         const address = fileAddress(made, type);
         if (navigator.userActivation.isActive) saveFile(name, address);
