@@ -1,5 +1,5 @@
-import { randomGenerator } from "@dgate/core";
-import { type Attribute, type DataType, Graph, int, ints, tensorOf, type Value } from "@dgate/onnx";
+import { Graph, int, ints, type Value } from "@dgate/onnx";
+import { GraphWriter } from "../ui/graph-writer.ts";
 import { type Opinion, opinionNames, opinionWords } from "./small-texts.ts";
 
 const special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"] as const;
@@ -11,68 +11,23 @@ export const smallSizes = { layers: 3, heads: 4, headDim: 8, hidden: 64, positio
 const { layers, heads, headDim, hidden, positions } = smallSizes;
 const width = heads * headDim;
 
-/** Writes the nodes of a graph under scoped names, with drawn weights. */
-class Writer {
-  readonly graph = new Graph("film-opinions", [["", 17]]);
-  readonly #random: () => number;
-  readonly #shared = new Map<string, Value>();
+function linear(writer: GraphWriter, name: string, x: Value, from: number, to: number): Value {
+  const weight = writer.weight(`${name}/weight`, [from, to], 1 / Math.sqrt(from));
+  const product = writer.op(`${name}/MatMul`, "MatMul", [x, weight]);
+  return writer.op(`${name}/Add`, "Add", [product, writer.weight(`${name}/bias`, [to], 0)]);
+}
 
-  constructor(seed: number) {
-    const random = randomGenerator(seed);
-    this.#random = () => random.normal();
-  }
-
-  op(name: string, op: string, inputs: readonly Value[], attributes: Record<string, Attribute> = {}): Value {
-    return this.graph.addNode({ op, name, inputs, attributes }).outputs[0]!;
-  }
-
-  /** A weight, normal with this deviation around this mean. */
-  weight(name: string, shape: readonly number[], deviation: number, mean = 0): Value {
-    const size = shape.reduce((a, b) => a * b, 1);
-    const values = Float32Array.from(
-      { length: size },
-      () => mean + (deviation === 0 ? 0 : deviation * this.#random()),
-    );
-    return this.graph.addInitializer(name, tensorOf("float32", shape, values));
-  }
-
-  integers(values: readonly number[], shape: readonly number[] = [values.length]): Value {
-    return this.#constant(`i${shape.length}:${values.join("_")}`, "int64", shape, values);
-  }
-
-  number(value: number): Value {
-    return this.#constant(`f:${value}`, "float32", [], [value]);
-  }
-
-  #constant(key: string, dtype: DataType, shape: readonly number[], values: readonly number[]): Value {
-    const known = this.#shared.get(key);
-    if (known) return known;
-    const made = this.graph.addInitializer(`constant/${key}`, tensorOf(dtype, shape, values));
-    this.#shared.set(key, made);
-    return made;
-  }
-
-  linear(name: string, x: Value, from: number, to: number): Value {
-    const product = this.op(`${name}/MatMul`, "MatMul", [
-      x,
-      this.weight(`${name}/weight`, [from, to], 1 / Math.sqrt(from)),
-    ]);
-    return this.op(`${name}/Add`, "Add", [product, this.weight(`${name}/bias`, [to], 0)]);
-  }
-
-  norm(name: string, x: Value): Value {
-    const scale = this.weight(`${name}/weight`, [width], 0, 1);
-    return this.op(name, "LayerNormalization", [x, scale, this.weight(`${name}/bias`, [width], 0)], {
-      axis: int(-1),
-    });
-  }
+function norm(writer: GraphWriter, name: string, x: Value): Value {
+  const scale = writer.weight(`${name}/weight`, [width], 0, 1);
+  const bias = writer.weight(`${name}/bias`, [width], 0);
+  return writer.op(name, "LayerNormalization", [x, scale, bias], { axis: int(-1) });
 }
 
 /** Attention and feed-forward part of a layer, each followed by its sum with what went in and a normalisation: as BERT has it. */
-function layer(writer: Writer, name: string, x: Value, mask: Value): Value {
+function layer(writer: GraphWriter, name: string, x: Value, mask: Value): Value {
   const within = `${name}/attention`;
   const split = (part: string, perm: readonly number[]): Value => {
-    const y = writer.linear(`${within}/${part}`, x, width, width);
+    const y = linear(writer, `${within}/${part}`, x, width, width);
     const apart = writer.op(`${within}/${part}/Reshape`, "Reshape", [
       y,
       writer.integers([0, 0, heads, headDim]),
@@ -92,16 +47,16 @@ function layer(writer: Writer, name: string, x: Value, mask: Value): Value {
   });
   const merged = writer.op(`${within}/context/Reshape`, "Reshape", [turned, writer.integers([0, 0, width])]);
   const attended = writer.op(`${within}/residual`, "Add", [
-    writer.linear(`${within}/output`, merged, width, width),
+    linear(writer, `${within}/output`, merged, width, width),
     x,
   ]);
-  const middle = writer.norm(`${within}/norm`, attended);
-  const inner = writer.op(`${name}/Relu`, "Relu", [writer.linear(`${name}/up`, middle, width, hidden)]);
+  const middle = norm(writer, `${within}/norm`, attended);
+  const inner = writer.op(`${name}/Relu`, "Relu", [linear(writer, `${name}/up`, middle, width, hidden)]);
   const sum = writer.op(`${name}/residual`, "Add", [
-    writer.linear(`${name}/down`, inner, hidden, width),
+    linear(writer, `${name}/down`, inner, hidden, width),
     middle,
   ]);
-  return writer.norm(`${name}/norm`, sum);
+  return norm(writer, `${name}/norm`, sum);
 }
 
 /**
@@ -109,7 +64,7 @@ function layer(writer: Writer, name: string, x: Value, mask: Value): Value {
  * as BERT's, and two logits read at the first token.
  */
 export function smallModel(seed: number): Graph {
-  const writer = new Writer(seed);
+  const writer = new GraphWriter(new Graph("film-opinions", [["", 17]]), seed);
   const { graph } = writer;
   const ids = graph.addInput("input_ids", { dtype: "int64", shape: ["batch_size", "sequence_length"] });
   const given = graph.addInput("attention_mask", {
@@ -138,7 +93,7 @@ export function smallModel(seed: number): Graph {
     length,
     writer.integers([0]),
   ]);
-  let x = writer.norm("/embeddings/norm", writer.op("/embeddings/Add", "Add", [words, places]));
+  let x = norm(writer, "/embeddings/norm", writer.op("/embeddings/Add", "Add", [words, places]));
   for (let i = 0; i < layers; i++) x = layer(writer, `/encoder/layer.${i}`, x, mask);
 
   const first = writer.op("/classifier/Gather", "Gather", [x, writer.integers([0], [])], { axis: int(1) });
