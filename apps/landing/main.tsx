@@ -33,8 +33,8 @@ const demos = [
 
 /** Plots of the experiments that explain themselves: the name of the file, and what it shows. */
 const gallery = [
-  ["two-phases-1", "Two phases: first the gap between smooth and sparse penalty closes …"],
-  ["two-phases-2", "… then groups die."],
+  ["two-phases-2", "The gap between smooth and sparse penalty closes: weights and gates come into balance."],
+  ["two-phases-1", "Groups stay for a while, then die one after the other."],
   ["imbalance-decay-1", "The imbalance of ω and its gates decays as exp(−4λt/D), whatever the loss."],
   ["group-lasso-path-1", "With D = 2 gradient descent follows the path of the group lasso."],
   ["lenet-300-100-neurons-5", "LeNet-300-100 on MNIST: which accuracy at which size, all methods."],

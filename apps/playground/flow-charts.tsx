@@ -46,8 +46,11 @@ function contours([x1, x2]: Point, [y1, y2]: Point, value: (x: number, y: number
 }
 
 const plane = (x: string, y: string, horizontal: Point, vertical: Point): Plot.PlotOptions => ({
-  marginLeft: 44,
+  // All four: layers without axes would have smaller ones, and not lie on the others.
+  marginTop: 20,
+  marginRight: 20,
   marginBottom: 36,
+  marginLeft: 44,
   x: { label: x, domain: [...horizontal], ticks: 5 },
   y: { label: y, domain: [...vertical], ticks: 5 },
 });

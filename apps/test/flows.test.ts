@@ -25,6 +25,20 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
     // Positions of a slider that moves by factors.
     await slide(page, "λ", 200);
     await page.getByText(/The group died at t = \d/).waitFor();
+    // The layer of the path lies on that of the contours: a dead group's dot is in the ring at 0.
+    const [ring, dot] = await page
+      .locator(".chart")
+      .first()
+      .locator("svg")
+      .evaluateAll((layers) =>
+        layers.map((layer) => {
+          const { x, y, width, height } = [...layer.querySelectorAll("circle")]
+            .at(-1)!
+            .getBoundingClientRect();
+          return { x: x + width / 2, y: y + height / 2 };
+        }),
+      );
+    expect(Math.hypot(ring!.x - dot!.x, ring!.y - dot!.y)).toBeLessThan(3);
     await slide(page, "λ", 40);
     await page.getByText("It lives.").waitFor();
     await page.getByText("λ with exactly these").waitFor();
