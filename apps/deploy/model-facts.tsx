@@ -55,7 +55,7 @@ export function ModelFacts({ of }: { readonly of: Facts }) {
             {of.sites.flatMap(({ kind, reasons }) =>
               reasons.map(([reason, sites]) => (
                 <li key={`${kind} ${reason}`}>
-                  {kind}, {sites} sites: {reason}
+                  {kind}, {sites === 1 ? "1 site" : `${sites} sites`}: {reason}
                 </li>
               )),
             )}
