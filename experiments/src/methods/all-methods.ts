@@ -36,7 +36,7 @@ const gatings = [gating(2), gating(3), gating(4)] as const;
 /** With the schedule of λ that helps most. */
 const scheduled = gatingUpAndDown(3);
 
-/** For networks that learn too slowly with it. */
+/** With gates ahead of the weights, in the experiments that have `fastGates`. */
 const fast = gatingFast(3);
 
 /** Penalties without gates. */

@@ -13,16 +13,13 @@ const steps = 150;
 
 const choice = await useBackend(process.env.DGATE_BACKEND || "wasm");
 const data = randomBatch(batch);
+const rules = [
+  { layer: /^fc/, site: "neurons" },
+  { layer: "out", site: "none" },
+];
 const models = {
   plain: lenet300(lambda),
-  gated: gate(lenet300(), {
-    depth,
-    lambda,
-    rules: [
-      { layer: /^fc/, site: "neurons" },
-      { layer: "out", site: "none" },
-    ],
-  }),
+  gated: gate(lenet300(), { depth, lambda, rules }),
 };
 for (const model of Object.values(models)) {
   model.compile({ optimizer: tf.train.sgd(0.05), loss: "categoricalCrossentropy" });
@@ -45,4 +42,16 @@ for (const [name, values] of Object.entries(times)) {
 const ratios = times.gated.map((ms, i) => ms / times.plain[i]);
 console.log(
   `  gated / plain   ${median(ratios).toFixed(3)} (median of paired ratios), ${(median(times.gated) / median(times.plain)).toFixed(3)} (medians)`,
+);
+
+// What a GPU waits for when a network is small: launches.
+const kernels = [];
+for (const d of [1, 2, 3, 4]) {
+  const model = d === 1 ? lenet300() : gate(lenet300(), { depth: d, lambda, rules });
+  model.compile({ optimizer: tf.train.momentum(0.05, 0.9), loss: "categoricalCrossentropy" });
+  await timeStep(model, data); // makes the optimiser's variables
+  kernels.push((await tf.profile(() => timeStep(model, data))).kernels.length);
+}
+console.log(
+  `  kernels of a step with momentum: plain ${kernels[0]}; D = 2, 3, 4: ${kernels.slice(1).join(", ")}`,
 );

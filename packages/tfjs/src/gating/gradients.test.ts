@@ -41,9 +41,14 @@ function lossGradientError(model: tf.LayersModel, input: tf.Tensor): number {
   return error;
 }
 
-function gatedSample(sample: SampleModel, kinds: readonly string[], depth: number): tf.LayersModel {
+function gatedSample(
+  sample: SampleModel,
+  kinds: readonly string[],
+  depth: number,
+  weights: "none" | "sqrt-size" = "none",
+): tf.LayersModel {
   const rules = [{ layer: "gated", site: kinds as SiteKind[] }, { site: "none" as const }];
-  const model = gate(sample.make(), { depth, lambda, rules });
+  const model = gate(sample.make(), { depth, lambda, rules, weights });
   randomiseWeights(model, 4);
   return model;
 }
@@ -63,6 +68,14 @@ describe.each(sampleModels)("the loss of a gated $name", (sample) => {
       expect(lossGradientError(model, sampleInput(sample, rows))).toBeLessThan(3e-3);
     });
   });
+
+  test.each([2, 3, 4])(
+    "has the gradient of its central differences with weighted groups at depth %i",
+    (depth) => {
+      const model = gatedSample(sample, sample.kinds.slice(0, 1), depth, "sqrt-size");
+      expect(lossGradientError(model, sampleInput(sample))).toBeLessThan(3e-3);
+    },
+  );
 
   test("has the gradient of its central differences under a direct penalty", () => {
     const rules = [{ layer: "gated", site: sample.kinds[0] as SiteKind }, { site: "none" as const }];

@@ -7,7 +7,7 @@ import { stackedProduct } from "./stacked-gates.ts";
 const stacks = fc
   .tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 6 }))
   .chain(([count, groups]) => {
-    const value = fc.integer({ min: -8, max: 8 }).map((eighths) => eighths / 4);
+    const value = fc.integer({ min: -8, max: 8 }).map((quarters) => quarters / 4);
     const row = fc.array(value, { minLength: groups, maxLength: groups });
     return fc.record({ gates: fc.array(row, { minLength: count, maxLength: count }), slope: row });
   });
@@ -42,6 +42,6 @@ async function kernelsFor(count: number): Promise<number> {
 }
 
 test("more gates take no more kernels", async () => {
-  const most = await kernelsFor(8);
-  for (const count of [1, 2, 3, 5]) expect(await kernelsFor(count)).toBeLessThanOrEqual(most);
+  const some = await kernelsFor(3);
+  for (const count of [4, 5, 8]) expect(await kernelsFor(count)).toBe(some);
 });
