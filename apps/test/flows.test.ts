@@ -29,9 +29,8 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
     const [ring, dot] = await page
       .locator(".chart")
       .first()
-      .locator("svg")
-      .evaluateAll((layers) =>
-        layers.map((layer) => {
+      .evaluate((chart) =>
+        [...chart.querySelectorAll("svg")].map((layer) => {
           const { x, y, width, height } = [...layer.querySelectorAll("circle")]
             .at(-1)!
             .getBoundingClientRect();
