@@ -21,7 +21,7 @@ export function HeadsSection({ of, facts }: { readonly of: Heads; readonly facts
           ...(facts.accuracy
             ? [
                 [
-                  "right on fresh sentences",
+                  "right with all heads on",
                   `${percent(facts.accuracy.right / facts.accuracy.of)} of ${facts.accuracy.of}`,
                 ] as const,
               ]

@@ -36,6 +36,7 @@ export function LearnSection({
   const [steps, setSteps] = useState(builtIn ? 200 : 100);
   const [train, setTrain] = useState<LearnRequest["train"]>("gates");
   const count = texts.split("\n").filter((line) => line.trim() !== "").length;
+  const stay = outcome?.gates.flat().filter((gate) => gate !== 0).length;
   const least = Math.ceil((20 * layers) / heads) / 20;
   return (
     <section class="card" aria-labelledby="learn">
@@ -114,8 +115,8 @@ export function LearnSection({
       {outcome && (
         <>
           <p role="status">
-            Learned in {outcome.seconds.toFixed(1)} s from {outcome.examples} texts. The heads that fell short
-            are off in the map above; the others have the gates that were learned.
+            Learned in {outcome.seconds.toFixed(1)} s from {outcome.examples} texts. {stay} of {heads} heads
+            stay, the strongest; the others are off in the map above.
           </p>
           {outcome.warnings.map((warning) => (
             <Notice key={warning}>{warning}</Notice>
@@ -189,7 +190,8 @@ function LossChart({ moments }: { readonly moments: readonly LearnMoment[] }) {
           ]}
         />
         <figcaption>
-          Heads whose gate is alive, while λ grows{last.lambda ? ` (now ${short(last.lambda)})` : ""}.
+          Heads whose gate is alive, while λ grows{last.lambda ? ` (now ${short(last.lambda)})` : ""}. If more
+          die at once than you want, the strongest of them stay nevertheless.
         </figcaption>
       </figure>
     </div>

@@ -36,6 +36,7 @@ function HeadsPage() {
           off={off}
           disabled={busy}
           outcome={removal}
+          turnedSince={all.turnedSince}
           onRemove={() => void all.remove()}
           zip={all.zip}
         >

@@ -11,6 +11,8 @@ interface RemovalSectionProps {
   readonly off: number;
   readonly disabled: boolean;
   readonly outcome: RemovalOutcome | undefined;
+  /** Heads that were turned on or off since `outcome`. */
+  readonly turnedSince: number;
   readonly onRemove: () => void;
   /** The model folder as a zip. */
   readonly zip: (tell: (part: number) => void) => Promise<Blob>;
@@ -23,6 +25,7 @@ export function RemovalSection({
   off,
   disabled,
   outcome,
+  turnedSince,
   onRemove,
   zip,
   children,
@@ -53,6 +56,12 @@ export function RemovalSection({
         )}
       </div>
       {children}
+      {outcome && turnedSince > 0 && (
+        <Notice>
+          {turnedSince === 1 ? "1 head has" : `${turnedSince} heads have`} been turned since: the table and
+          the download are of the heads that were on before. Remove again for those of now.
+        </Notice>
+      )}
       {outcome && <Comparison facts={facts} outcome={outcome} />}
     </section>
   );

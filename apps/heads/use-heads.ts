@@ -53,6 +53,8 @@ export interface Heads {
   readonly moments: readonly LearnMoment[];
   readonly learned: LearnOutcome | undefined;
   readonly removal: RemovalOutcome | undefined;
+  /** Heads that are on and were removed, or are off and were not. */
+  readonly turnedSince: number;
   readonly open: (source: ModelSource) => Promise<void>;
   readonly rank: (method: Importance | "learned") => Promise<void>;
   readonly turn: (heads: readonly HeadAt[], on: boolean) => Promise<void>;
@@ -183,6 +185,9 @@ export function useHeads(): Heads {
     moments,
     learned,
     removal,
+    turnedSince: heads.filter(
+      ({ at: [layer, head], gate }) => removal && (gate !== 0) !== removal.kept[layer]!.includes(head),
+    ).length,
     open,
     rank,
     turn,

@@ -114,7 +114,7 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
     const first = page.getByRole("button", { name: /^Layer 0, head 0, importance/ });
     await first.waitFor();
     const right = await page
-      .locator("dt", { hasText: "right on fresh sentences" })
+      .locator("dt", { hasText: "right with all heads on" })
       .locator("xpath=../dd")
       .textContent();
     expect(Number.parseFloat(right!)).toBeGreaterThan(95);

@@ -154,15 +154,10 @@ export async function downloadBy(
 ): Promise<{ readonly name: string; readonly bytes: Buffer }> {
   // On a slow machine a click is too long ago when the file is made, and a link stands there to click.
   const made = page.getByRole("button", { name: button }).locator("xpath=following-sibling::a[1]");
-  const [download] = await Promise.all([
-    page.waitForEvent("download"),
-    page
-      .getByRole("button", { name: button })
-      .click()
-      .then(() => made.waitFor())
-      .then(() => page.evaluate(() => navigator.userActivation.isActive))
-      .then((active) => (active ? undefined : made.click())),
-  ]);
+  const saved = page.waitForEvent("download");
+  await page.getByRole("button", { name: button }).click();
+  made.click().catch(() => undefined);
+  const download = await saved;
   const parts: Buffer[] = [];
   for await (const part of await download.createReadStream()) parts.push(part as Buffer);
   return { name: download.suggestedFilename(), bytes: Buffer.concat(parts) };

@@ -1,9 +1,19 @@
+import { Notice } from "../ui/controls.tsx";
 import { DownloadButton } from "../ui/download-button.tsx";
 import { PrunedSummary } from "./pruned-summary.tsx";
+import { totalsOf } from "./training.ts";
 import type { Training } from "./use-training.ts";
 
+/** Where more groups than this part are alive, hardly anything gets smaller. */
+const mostOf = 0.95;
+
 /** Removal of what died, and the downloads. */
-export function PruneSection({ of: { jobs, api, trained, summary, prune } }: { readonly of: Training }) {
+export function PruneSection({
+  of: { jobs, api, moments, trained, summary, prune },
+}: {
+  readonly of: Training;
+}) {
+  const { active, groups } = totalsOf(moments.at(-1)!);
   return (
     <section class="card" aria-labelledby="prune">
       <h2 id="prune">3. Remove them for real</h2>
@@ -11,6 +21,12 @@ export function PruneSection({ of: { jobs, api, trained, summary, prune } }: { r
         The dead groups are cut out with everything that hangs on them; the smaller model is exported to ONNX
         and has to compute in onnxruntime-web what the masked one does.
       </p>
+      {active > mostOf * groups && (
+        <Notice>
+          {active === groups ? "No group" : `Only ${groups - active} of ${groups} groups`} died: there is
+          little to remove. Train anew with a larger λ, or for more epochs.
+        </Notice>
+      )}
       <div class="row">
         <button
           type="button"

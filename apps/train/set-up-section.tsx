@@ -53,9 +53,10 @@ export function SetUpSection({
           value={network}
           disabled={busy}
           options={[
-            ["lenet-300-100", "LeNet-300-100: neurons and pixels"],
-            ["cnn", "Small CNN: filters and neurons"],
+            ["lenet-300-100", "LeNet-300-100"],
+            ["cnn", "Small CNN"],
           ]}
+          hint={network === "cnn" ? "its filters and neurons" : "its pixels and neurons"}
           onChange={chooseNetwork}
         />
         <Slider

@@ -20,8 +20,8 @@ type State =
   | { readonly kind: "failed"; readonly trouble: string };
 
 /**
- * A button that lets the reader save what it makes. If that takes long, a link stands there at the end: a browser lets a page save files only a few
- * seconds after a click.
+ * A button that lets the reader save what it makes. If that takes long, a link stands there in the end: a browser lets a page save files only a
+ * few seconds after a click.
  */
 export function DownloadButton({ label, name, type, disabled = false, content }: DownloadButtonProps) {
   const [state, setState] = useState<State>({ kind: "idle" });
@@ -54,8 +54,9 @@ export function DownloadButton({ label, name, type, disabled = false, content }:
       done = true;
       change(() => {
         const address = fileAddress(made, type);
-        if (navigator.userActivation.isActive) saveFile(name, address);
-        return { kind: "ready", address };
+        if (!navigator.userActivation.isActive) return { kind: "ready", address };
+        saveFile(name, address);
+        return { kind: "idle" };
       });
     } catch (error) {
       change(() => ({ kind: "failed", trouble: adviceFor(error) }));
