@@ -29,6 +29,10 @@ interface RunFlags {
   readonly results?: string;
 }
 
+interface ReportFlags extends Omit<RunFlags, "seeds" | "processes"> {
+  readonly out?: string;
+}
+
 /**
  * `pnpm experiments list | run NAME | report`.
  *
@@ -61,20 +65,25 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
     });
   program
     .command("report")
-    .description("one page and docs/results.md, of the whole sweeps that are there")
-    .option("--quick", "of quick runs, beside the page")
+    .description(
+      "one page, docs/results.md and tables of READMEs, of the whole sweeps on the CPU that are there; of others the page and results.md beside it",
+    )
+    .option("--quick", "of quick runs")
     .addOption(backendOption())
     .option("--results <folder>", "where runs are kept", fromCaller)
-    .action(async ({ quick = false, backend, results }: Omit<RunFlags, "seeds" | "processes">) => {
+    .option("--out <folder>", "writes page, results.md and plots there, and nothing else", fromCaller)
+    .action(async ({ quick = false, backend, results, out }: ReportFlags) => {
+      const isPublished = out === undefined && !quick && backend === "cpu";
+      const folder = out ?? join(here, "report");
       // It brings the plotting library, which no other command needs.
       const { writeReport } = await import("./report/write-report.ts");
       const { page, markdown, incomplete } = await writeReport({
         results: results ?? resultsFolder(quick),
         quick,
         backend,
-        docs: join(here, quick ? "report" : "../docs"),
-        page: join(here, "report/index.html"),
-        readmes: quick ? [] : readmes,
+        docs: isPublished ? join(here, "../docs") : folder,
+        page: join(folder, "index.html"),
+        readmes: isPublished ? readmes : [],
       });
       if (incomplete.length > 0)
         context.log(

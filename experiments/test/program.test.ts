@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { experimentsProgram } from "../src/program.ts";
-import { writeReport } from "../src/report/write-report.ts";
 import { experiments } from "../src/registry.ts";
 
 let folder = "";
@@ -37,20 +36,16 @@ test("run says what held, and report writes page, Markdown and plots of it", asy
   expect(run.code).toBe(0);
   expect(run.printed).toContain("holds: the measured exponent is 4λ/D");
   expect(run.logged).toHaveLength(3);
-  const docs = join(folder, "docs");
-  const { page, markdown } = await writeReport({
-    results,
-    quick: true,
-    backend: "cpu",
-    docs,
-    page: join(folder, "page/index.html"),
-  });
+  const out = join(folder, "report");
+  const report = await call("report", "--quick", "--results", results, "--out", out);
+  const [page, markdown] = [join(out, "index.html"), join(out, "results.md")] as const;
+  expect(report).toMatchObject({ code: 0, printed: `${page}\n${markdown}\n` });
   const html = await readFile(page, "utf8");
   expect(html).toContain('<section id="imbalance-decay">');
   expect(html).toContain("<svg");
   expect(html).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/);
-  expect(await readdir(join(docs, "results"))).toEqual(["imbalance-decay-1.svg"]);
-  expect(await readFile(join(docs, "results/imbalance-decay-1.svg"), "utf8")).toMatch(/^<svg(?!.*var\()/s);
+  expect(await readdir(join(out, "results"))).toEqual(["imbalance-decay-1.svg"]);
+  expect(await readFile(join(out, "results/imbalance-decay-1.svg"), "utf8")).toMatch(/^<svg(?!.*var\()/s);
   expect(await readFile(markdown, "utf8")).toContain(
     "![Imbalance of one group](results/imbalance-decay-1.svg)",
   );
