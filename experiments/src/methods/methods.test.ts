@@ -7,6 +7,8 @@ import { imageTask } from "../vision/image-task.ts";
 import { graphOf, mlp } from "../vision/networks.ts";
 import { allMethods } from "./all-methods.ts";
 import { gradientImportance } from "./gradient-importance.ts";
+import { hardConcrete, hardConcreteFaster } from "./hard-concrete.ts";
+import type { Method } from "./method.ts";
 import { penalised } from "./penalised.ts";
 
 const tiny = (more: Partial<Task> = {}): Task => ({
@@ -50,6 +52,14 @@ describe("every method", () => {
     const sites = findSites(graph).filter(({ kind, prunable }) => kind === "neurons" && prunable === true);
     expect(sites.map(({ groups }) => groups)).toEqual(counts.filter((count) => count > 0));
   });
+});
+
+test("hard-concrete gates that learn faster close sooner", async () => {
+  const open = async (method: Method): Promise<number> => {
+    const [outcome] = await method.run({ task: tiny({ steps: 200 }), seed: 1, backend: "cpu" }, [0.1]);
+    return Object.values(outcome!.kept).reduce((sum, { length }) => sum + length, 0);
+  };
+  expect(await open(hardConcreteFaster(30))).toBeLessThan(await open(hardConcrete));
 });
 
 test("balancing on the way leaves the schedule as it is", async () => {

@@ -1,6 +1,7 @@
 import { warmupStableDecay } from "@dgate/core";
 import { adam, warmupCosine } from "@dgate/onnx/train";
 import type { ResultTable, Verdict } from "../experiment.ts";
+import { hardConcrete, hardConcreteFaster } from "../methods/hard-concrete.ts";
 import { direct, penalised, type PenaltySettings, proximal, upAndDown } from "../methods/penalised.ts";
 import type { Method } from "../methods/method.ts";
 import { signedMean } from "../report/figures.ts";
@@ -77,12 +78,18 @@ const others: readonly Method[] = [
   ),
 ];
 
+/** L0 as its rates are in other experiments, and with faster gates. */
+const hardConcretes: readonly Method[] = [hardConcrete, ...[3, 10, 30].map(hardConcreteFaster)];
+
 /** Leads over the usual settings at each size. */
 function leadsTable(trained: TrainedRuns): ResultTable {
   return {
     title: "Points of accuracy ahead of the usual settings, seed by seed: mean ± standard error",
     header: ["", ...trained.sizes.map((size) => `${Math.round(size * trained.groups)} neurons`)],
-    rows: [...variants.slice(1).map(([name]) => name), ...others.map(({ name }) => name)].map((name) => [
+    rows: [
+      ...variants.slice(1).map(([name]) => name),
+      ...[...others, ...hardConcretes].map(({ name }) => name),
+    ].map((name) => [
       name,
       ...trained.sizes.map((size) => {
         const [lead] = trained.leads(name, usual, [size]);
@@ -110,7 +117,7 @@ export const gatingSettings = trainingExperiment({
   title: "Settings of D-Gating, one at a time",
   claim:
     "LeNet-300-100 on MNIST, neurons, D = 3, 6 epochs: what initialisation, learning rates of the gates, schedules of λ, balancing on the way, weights of the groups, a last part " +
-    "without gates and Adam change; with the direct penalties for comparison.",
+    "without gates and Adam change; with the direct penalties and L0 for comparison.",
   version: 1,
   seeds: 3,
   data: (quick) => (quick ? [] : mnistFiles),
@@ -123,6 +130,7 @@ export const gatingSettings = trainingExperiment({
       : [
           ...variantMethods.map((method) => ({ method, strengths: [4e-3, 1.2e-2, 3.2e-2] })),
           ...others.map((method) => ({ method, strengths: [2e-3, 6e-3, 2e-2] })),
+          ...hardConcretes.map((method) => ({ method, strengths: [1.2e-2, 1.7e-2, 2.4e-2, 4.8e-2] })),
         ],
   verdicts(trained): readonly Verdict[] {
     return [trained.fewerWithLambda([usual]), trained.removalCostsNothing([usual], trained.quick ? 1 : 0.5)];
