@@ -1,3 +1,4 @@
+import { useId } from "preact/hooks";
 import choosing from "../../docs/choosing.md?raw";
 import readme from "../../README.md?raw";
 import { Scroll } from "../ui/controls.tsx";
@@ -93,16 +94,18 @@ function Landing() {
       </section>
       <section aria-labelledby="gallery" class="card">
         <h2 id="gallery">Gallery</h2>
-        <div class="columns">
+        <div class="columns two">
           {gallery.map(([name, text]) => (
             <figure key={name}>
-              <img
-                class="plot"
-                src={addresses[`${results}${name}.svg`]}
-                alt={text}
-                loading="lazy"
-                {...sizes[`${results}${name}.svg`]}
-              />
+              <a href={addresses[`${results}${name}.svg`]!} title="Opens the plot by itself, in full size">
+                <img
+                  class="plot"
+                  src={addresses[`${results}${name}.svg`]}
+                  alt={text}
+                  loading="lazy"
+                  {...sizes[`${results}${name}.svg`]}
+                />
+              </a>
               <figcaption>{text}</figcaption>
             </figure>
           ))}
@@ -112,7 +115,7 @@ function Landing() {
         <h2 id="measured">Measured</h2>
         <p>
           By the experiments of the repository, three to five seeds each, the same steps, optimiser and
-          batches for every method. The best of a column is bold.
+          batches for every method. Bold is the best of a column, or a lead that counts.
         </p>
         {measured.map(([title, name]) => (
           <Measured key={name} title={title} of={tables.get(name)!} />
@@ -128,35 +131,39 @@ interface MeasuredProps {
 }
 
 function Measured({ title, of: { caption, header, rows } }: MeasuredProps) {
+  const id = useId();
   return (
-    <Scroll label={title}>
-      <table>
-        <caption>
-          <strong>{title}.</strong> {caption.replace(/:$/, ".")}
-        </caption>
-        <thead>
-          <tr>
-            {header.map((cell, i) => (
-              <th key={cell} scope="col">
-                {cell || (i === 0 && <span class="visually-hidden">method</span>)}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(([name, ...cells]) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              {cells.map((cell, i) => (
-                <td key={header[i + 1]}>
-                  {cell.startsWith("**") ? <strong>{cell.replaceAll("**", "")}</strong> : cell}
-                </td>
+    <>
+      {/* No caption of the table's: on a phone it would scroll away with it. */}
+      <p id={id} class="caption">
+        <strong>{title}.</strong> {caption.replace(/:$/, ".")}
+      </p>
+      <Scroll label={title}>
+        <table class="measured" aria-labelledby={id}>
+          <thead>
+            <tr>
+              {header.map((cell, i) => (
+                <th key={cell} scope="col">
+                  {cell || (i === 0 && <span class="visually-hidden">method</span>)}
+                </th>
               ))}
             </tr>
-          ))}
-        </tbody>
-      </table>
-    </Scroll>
+          </thead>
+          <tbody>
+            {rows.map(([name, ...cells]) => (
+              <tr key={name}>
+                <th scope="row">{name}</th>
+                {cells.map((cell, i) => (
+                  <td key={header[i + 1]}>
+                    {cell.startsWith("**") ? <strong>{cell.replaceAll("**", "")}</strong> : cell}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+    </>
   );
 }
 
