@@ -50,7 +50,11 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.getByText("Cancelled.").waitFor();
     await page.getByRole("button", { name: "Start again" }).click();
-    await page.getByText("distance from a stationary point").waitFor();
+    // A path that is given up half-way leaves nothing in the next one.
+    await page.getByText(/^λ [3-9] of 25$/).waitFor();
+    await slide(page, "Groups that matter", 3);
+    await figure(page, "groups that matter", /^\d+, \d+, \d+$/).waitFor();
+    await figure(page, "λ with exactly these", / of 25$/).waitFor();
     await end();
   });
 
@@ -72,6 +76,17 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
       await figure(page, "largest λ", /^0\.1$/).waitFor();
       expect(await page.getByRole("progressbar").count()).toBe(1);
       await page.getByRole("button", { name: "Prune" }).waitFor();
+      // Pictures are drawn in the colours of the page.
+      const picture = (): Promise<string> =>
+        page
+          .locator("canvas.cells")
+          .first()
+          .evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
+      const light = await picture();
+      await page.getByRole("button", { name: "Dark" }).click();
+      await expect.poll(picture).not.toBe(light);
+      await page.getByRole("button", { name: "Light" }).click();
+      await expect.poll(picture).toBe(light);
       // What was trained is still there then.
       await cancelAtOnce(page, "Prune");
       await page.getByText("Cancelled.").waitFor();

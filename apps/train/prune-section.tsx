@@ -13,7 +13,8 @@ export function PruneSection({
 }: {
   readonly of: Training;
 }) {
-  const { active, groups } = totalsOf(moments.at(-1)!);
+  const last = moments.at(-1);
+  const { active, groups } = last ? totalsOf(last) : { active: 0, groups: 0 };
   return (
     <section class="card" aria-labelledby="prune">
       <h2 id="prune">3. Remove them for real</h2>

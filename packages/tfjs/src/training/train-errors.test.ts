@@ -97,6 +97,23 @@ test("a signal stops training between two steps", async () => {
   expect(steps).toBe(3);
 });
 
+test("timers have their turn, however short epochs and trainings are", async () => {
+  const abort = new AbortController();
+  setTimeout(() => abort.abort(), 10);
+  const many = train(regression(), { x, y, epochs: 100_000, signal: abort.signal });
+  await expect(many).rejects.toMatchObject({ code: "ABORTED" });
+
+  let hadTurn = false;
+  setTimeout(() => {
+    hadTurn = true;
+  }, 10);
+  const model = regression();
+  let trainings = 0;
+  for (; !hadTurn && trainings < 20_000; trainings++) await train(model, { x, y, epochs: 1 });
+  expect(hadTurn).toBe(true);
+  expect(trainings).toBeGreaterThan(1);
+});
+
 test("callbacks can end training, and see loss and metrics of data and validation", async () => {
   const model = regression();
   const losses: number[] = [];

@@ -94,6 +94,14 @@ function compiledModel(model: tf.LayersModel): tf.LayersModel {
 }
 
 const yieldMs = 100;
+/** When timers, signals and the page last had their turn: of this thread, since epochs and whole trainings may be shorter than the time between two. */
+let yielded = performance.now();
+
+async function yieldNowAndThen(): Promise<void> {
+  if (performance.now() - yielded < yieldMs) return;
+  await tf.nextFrame();
+  yielded = performance.now();
+}
 
 async function trainEpoch(
   model: tf.LayersModel,
@@ -106,7 +114,6 @@ async function trainEpoch(
   const batches = batchRows(data.rows, epoch, options);
   const log = new LossLog(model.optimizer, ["loss", ...model.metricsNames.slice(1)], epoch);
   const reseed = seedDropout(model, options.seed ?? 0);
-  let yielded = performance.now();
   for (let batch = first; batch < batches.length && !model.stopTraining; batch += 1) {
     throwIfAborted(options.signal);
     await callbacks.batchBegin(batch);
@@ -114,10 +121,7 @@ async function trainEpoch(
     const values = trainStep(model, data, batches[batch]!);
     await callbacks.batchEnd(batch, batches[batch]!.length, values[0]!);
     await log.add(values, batches[batch]!.length, batch);
-    if (performance.now() - yielded < yieldMs) continue;
-    // Lets timers, signals and the page have their turn.
-    await tf.nextFrame();
-    yielded = performance.now();
+    await yieldNowAndThen();
   }
   return log.means();
 }
