@@ -4,7 +4,7 @@ import type { TrainedRuns } from "../training/conclude-training.ts";
 import type { MethodSweep } from "../training/training-experiment.ts";
 import { gradient, magnitude, magnitudeAlone, random } from "./cut-then-tune.ts";
 import { fromScratch } from "./from-scratch.ts";
-import { hardConcrete } from "./hard-concrete.ts";
+import { hardConcrete, hardConcreteFaster } from "./hard-concrete.ts";
 import type { Method } from "./method.ts";
 import { direct, gating, gatingFast, gatingUpAndDown, proximal } from "./penalised.ts";
 
@@ -24,6 +24,8 @@ export interface Strengths {
   readonly proximal?: readonly number[];
   /** λ of the expected number of open gates (default: `lambdas`). */
   readonly hardConcrete?: readonly number[];
+  /** The same where those gates learn ten times as fast as the weights, which suits SGD (default: that is left out). */
+  readonly fastHardConcrete?: readonly number[];
   /** λ at which models are trained from scratch in the widths that D = 3 ends at (default: `lambdas`). */
   readonly fromScratch?: readonly number[];
   /** Groups that are to stay. */
@@ -38,6 +40,9 @@ const scheduled = gatingUpAndDown(3);
 
 /** With gates ahead of the weights, in the experiments that have `fastGates`. */
 const fast = gatingFast(3);
+
+/** L0 at the rate that is best for it with SGD (`gating-settings`). */
+const fastHardConcrete = hardConcreteFaster(10);
 
 /** Penalties without gates. */
 const directs = [direct(2), direct(3)] as const;
@@ -62,6 +67,7 @@ export function allMethods({ lambdas, fractions, ...own }: Strengths): readonly 
     ...directs.map((method) => ({ method, strengths: own.direct ?? lambdas })),
     ...proximals.map((method) => ({ method, strengths: own.proximal ?? lambdas })),
     { method: hardConcrete, strengths: own.hardConcrete ?? lambdas },
+    { method: fastHardConcrete, strengths: own.fastHardConcrete ?? [] },
     ...[...cuts, magnitudeAlone].map((method) => ({ method, strengths: fractions })),
     { method: fromScratch, strengths: own.fromScratch ?? lambdas },
   ];
@@ -98,7 +104,15 @@ function leadsTable(trained: TrainedRuns): ResultTable {
   const there = (methods: readonly Method[]): readonly string[] =>
     names(methods).filter((name) => trained.points(name).length > 0);
   const ours = there([gatings[1], scheduled, fast]);
-  const theirs = there([gatings[1], ...penalties, hardConcrete, ...cuts, magnitudeAlone, fromScratch]);
+  const theirs = there([
+    gatings[1],
+    ...penalties,
+    hardConcrete,
+    fastHardConcrete,
+    ...cuts,
+    magnitudeAlone,
+    fromScratch,
+  ]);
   return {
     title:
       `Leads of D-Gating in ${trained.score.unit}: mean over the sizes that both reach (how many) ± standard error over ${trained.seeds.length} seeds; ` +

@@ -24,6 +24,7 @@ const sweeps = (quick: boolean): readonly MethodSweep[] =>
         lambdas: [3e-3, 1e-2, 2e-2, 4e-2, 0.1],
         groupLasso: [1e-2, 3e-2, 0.1, 0.2, 0.3],
         hardConcrete: [3e-2, 4e-2, 6e-2, 0.15],
+        fastHardConcrete: [5e-3, 1e-2, 2e-2, 4e-2, 8e-2],
         fromScratch: [1e-2, 4e-2],
         fractions: [0.5, 0.3, 0.2, 0.15, 0.1],
       });

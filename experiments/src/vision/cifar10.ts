@@ -51,6 +51,7 @@ const onCifar = ({ gate, network, rate, penaltyRamp = 0, ...about }: CifarOption
             direct: [5e-3, 9e-3, 1.6e-2],
             proximal: [5e-3, 9e-3, 1.6e-2],
             hardConcrete: [4e-2, 6e-2, 7.5e-2, 9e-2],
+            fastHardConcrete: [5e-3, 7e-3, 1e-2, 1.5e-2, 2.5e-2],
             fromScratch: [8e-3, 1.2e-2, 1.8e-2],
             fractions: [0.7, 0.4, 0.2],
           }),
