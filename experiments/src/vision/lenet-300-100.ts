@@ -37,6 +37,7 @@ export const lenetNeurons = trainingExperiment({
       ? quickMethods({ lambdas: [8e-3, 1.6e-2], fractions: [0.6, 0.3, 0.15] })
       : allMethods({
           lambdas: [2e-3, 4e-3, 8e-3, 1.6e-2],
+          fastGates: [1e-3, 2.5e-3, 6e-3],
           hardConcrete: [6e-3, 1.2e-2, 1.7e-2, 2.4e-2, 4.8e-2],
           fastHardConcrete: [2e-3, 3.5e-3, 7e-3, 1.5e-2],
           fromScratch: [2e-3, 6e-3, 1.6e-2],
@@ -63,6 +64,7 @@ export const lenetPixels = trainingExperiment({
       ? quickMethods({ lambdas: [6e-3, 1.2e-2], fractions: [0.6, 0.3, 0.15] })
       : allMethods({
           lambdas: [3e-3, 7e-3, 1.6e-2],
+          fastGates: [1.5e-3, 4e-3, 1e-2],
           hardConcrete: [6e-3, 1.5e-2, 2.2e-2, 4e-2],
           fastHardConcrete: [2e-3, 3e-3, 4.5e-3, 8e-3],
           fromScratch: [3e-3, 7e-3, 1.6e-2],
