@@ -55,13 +55,13 @@ describe("every method", () => {
 });
 
 /** Groups that a method leaves of the tiny network. */
-async function left(method: Method, lambda: number): Promise<number> {
+async function groupsLeft(method: Method, lambda: number): Promise<number> {
   const [outcome] = await method.run({ task: tiny({ steps: 200 }), seed: 1, backend: "cpu" }, [lambda]);
   return Object.values(outcome!.kept).reduce((sum, { length }) => sum + length, 0);
 }
 
 test("hard-concrete gates that learn faster close sooner", async () => {
-  expect(await left(hardConcreteFaster(30), 0.1)).toBeLessThan(await left(hardConcrete, 0.1));
+  expect(await groupsLeft(hardConcreteFaster(30), 0.1)).toBeLessThan(await groupsLeft(hardConcrete, 0.1));
 });
 
 test("balancing on the way leaves the schedule as it is", async () => {
