@@ -122,7 +122,7 @@ export class DeploySession {
   /**
    * Runs the first model beside what pruning left of it, or the two that were dropped, in turns on the same random inputs.
    *
-   * @throws DgateError `UNSUPPORTED` without a GPU, `ABORTED`; as `load` and `WebModel.run`
+   * @throws DgateError `ABORTED`; as `load` and `WebModel.run`
    */
   async measure(
     place: Place,
@@ -131,7 +131,6 @@ export class DeploySession {
     { signal, onProgress }: MeasureOptions,
   ): Promise<Measurement> {
     const first = this.#first.graph;
-    if (place === "webgpu") await demandWebGpu();
     const second = pruned
       ? readModel(new Uint8Array(await pruned.arrayBuffer()), { name: "the pruned model" })
       : this.#models[1]?.graph;
@@ -186,18 +185,6 @@ export class DeploySession {
     if (first) return first;
     throw new DgateError("OPTION", "No model is open: drop one first.");
   }
-}
-
-/** What the page can say of a missing GPU; the packages speak to programmers. */
-async function demandWebGpu(): Promise<void> {
-  // TypeScript has no types for it without a package.
-  const { gpu } = navigator as { readonly gpu?: { requestAdapter(): Promise<unknown> } };
-  const adapter = await gpu?.requestAdapter().catch(() => undefined);
-  if (adapter) return;
-  throw new DgateError(
-    "UNSUPPORTED",
-    `${gpu ? "This browser offers no GPU" : "This browser has no WebGPU"}: run on WASM, or open the page in one that has it.`,
-  );
 }
 
 function factsOf(graph: Graph, name: string, bytes: number): ModelFacts {

@@ -5,6 +5,7 @@ import { startOrt, threadsOfPage } from "../ui/ort-runtime.ts";
 import { until } from "../ui/until.ts";
 import { crossing } from "../ui/worker-errors.ts";
 import type { Measurement, ModelFacts, Place, PruneOutcome, PruneRequest } from "./deployment.ts";
+import { demandWebGpu } from "./demand-webgpu.ts";
 import { DeploySession } from "./deploy-session.ts";
 import { exampleModel } from "./example-model.ts";
 
@@ -35,6 +36,7 @@ const worker = {
     ): Promise<Measurement> => {
       measuring = new AbortController();
       const { signal } = measuring;
+      if (place === "webgpu") await demandWebGpu();
       const ort = await until(signal, startOrt(place, onBytes));
       return session.measure(place, pruned, ort, { signal, onProgress });
     },

@@ -116,7 +116,7 @@ export function LearnSection({
         <>
           <p role="status">
             Learned in {outcome.seconds.toFixed(1)} s from {outcome.examples} texts. {stay} of {heads} heads
-            stay, the strongest; the others are off in the map above.
+            stay, the strongest, at least one in each layer; the others were turned off in the map above.
           </p>
           {outcome.warnings.map((warning) => (
             <Notice key={warning}>{warning}</Notice>

@@ -37,6 +37,7 @@ function HeadsPage() {
           disabled={busy}
           outcome={removal}
           turnedSince={all.turnedSince}
+          learnedSince={all.learnedSince}
           onRemove={() => void all.remove()}
           zip={all.zip}
         >

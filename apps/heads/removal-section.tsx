@@ -13,6 +13,8 @@ interface RemovalSectionProps {
   readonly outcome: RemovalOutcome | undefined;
   /** Heads that were turned on or off since `outcome`. */
   readonly turnedSince: number;
+  /** Whether there was learning since `outcome`. */
+  readonly learnedSince: boolean;
   readonly onRemove: () => void;
   /** The model folder as a zip. */
   readonly zip: (tell: (part: number) => void) => Promise<Blob>;
@@ -26,6 +28,7 @@ export function RemovalSection({
   disabled,
   outcome,
   turnedSince,
+  learnedSince,
   onRemove,
   zip,
   children,
@@ -56,10 +59,15 @@ export function RemovalSection({
         )}
       </div>
       {children}
-      {outcome && turnedSince > 0 && (
+      {outcome && (learnedSince || turnedSince > 0) && (
         <Notice>
-          {turnedSince === 1 ? "1 head has" : `${turnedSince} heads have`} been turned since: the table and
-          the download are of the heads that were on before. Remove again for those of now.
+          {learnedSince
+            ? "The model has learned since"
+            : turnedSince === 1
+              ? "1 head has been turned since"
+              : `${turnedSince} heads have been turned since`}
+          : the table and the download are of the model as it was before.
+          {off > 0 && " Remove again for that of now."}
         </Notice>
       )}
       {outcome && <Comparison facts={facts} outcome={outcome} />}

@@ -55,6 +55,8 @@ export interface Heads {
   readonly removal: RemovalOutcome | undefined;
   /** Heads that are on and were removed, or are off and were not. */
   readonly turnedSince: number;
+  /** Whether gates or weights were learned after the removal. */
+  readonly learnedSince: boolean;
   readonly open: (source: ModelSource) => Promise<void>;
   readonly rank: (method: Importance | "learned") => Promise<void>;
   readonly turn: (heads: readonly HeadAt[], on: boolean) => Promise<void>;
@@ -84,7 +86,9 @@ export function useHeads(): Heads {
   const [texts, setTexts] = useState(firstTexts);
   const [moments, setMoments] = useState<readonly LearnMoment[]>([]);
   const [learned, setLearned] = useState<LearnOutcome>();
-  const [removal, setRemoval] = useState<RemovalOutcome>();
+  /** What was removed, and what had been learned before. */
+  const [removed, setRemoved] = useState<readonly [RemovalOutcome, LearnOutcome | undefined]>();
+  const removal = removed?.[0];
 
   const { api, end } = useWorker<HeadsWorker>(startWorker, ({ message }) => {
     jobs.giveUp(facts ? `${message} The model is gone with it: open it again in step 1.` : message, "pick");
@@ -114,7 +118,7 @@ export function useHeads(): Heads {
     setScores(undefined);
     setMoments([]);
     setLearned(undefined);
-    setRemoval(undefined);
+    setRemoved(undefined);
     const opened = await jobs.run("pick", "Starting", async (onJob) => {
       const found = await api().open(chosen, proxy(onJob));
       setGates(found.layers.map(({ heads }) => Array<number>(heads).fill(1)));
@@ -159,8 +163,8 @@ export function useHeads(): Heads {
 
   const remove = async (): Promise<void> => {
     await jobs.run("remove", "Removing", async (onJob) => {
-      setRemoval(undefined);
-      setRemoval(await api().prune(text, lines, proxy(onJob)));
+      setRemoved(undefined);
+      setRemoved([await api().prune(text, lines, proxy(onJob)), learned]);
     });
   };
 
@@ -188,6 +192,7 @@ export function useHeads(): Heads {
     turnedSince: heads.filter(
       ({ at: [layer, head], gate }) => removal && (gate !== 0) !== removal.kept[layer]!.includes(head),
     ).length,
+    learnedSince: removed !== undefined && removed[1] !== learned,
     open,
     rank,
     turn,

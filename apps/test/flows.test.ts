@@ -51,7 +51,7 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
     await page.getByText("Cancelled.").waitFor();
     await page.getByRole("button", { name: "Start again" }).click();
     // A path that is given up half-way leaves nothing in the next one.
-    await page.getByText(/^λ [3-9] of 25$/).waitFor();
+    await page.waitForFunction(() => /λ [3-9] of 25/.test(document.body.textContent));
     await slide(page, "Groups that matter", 3);
     await figure(page, "groups that matter", /^\d+, \d+, \d+$/).waitFor();
     await figure(page, "λ with exactly these", / of 25$/).waitFor();
@@ -82,7 +82,9 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
           .locator("canvas.cells")
           .first()
           .evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
-      const light = await picture();
+      let light = "";
+      const isDrawn = async (): Promise<boolean> => light === (light = await picture());
+      await expect.poll(isDrawn).toBe(true);
       await page.getByRole("button", { name: "Dark" }).click();
       await expect.poll(picture).not.toBe(light);
       await page.getByRole("button", { name: "Light" }).click();
@@ -102,6 +104,7 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
     await setUp(page, { network: "LeNet-300-100", backend: "webgpu", digits: 200, epochs: 1 });
     await page.getByRole("button", { name: "Train", exact: true }).click();
     await page.getByText("Trains on webgpu").waitFor();
+    await page.getByText("No group died.").waitFor();
     expect((await pruneAndTry(page)).parameters).toBe(266_610);
     await end();
   });
@@ -165,6 +168,14 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
         "onnx/model_quantized.onnx",
       ]),
     );
+    // It is no longer what is shown, then is again.
+    const since = page.getByText("1 head has been turned since");
+    const off = page.getByRole("button", { name: /^Layer .* off$/ });
+    const name0 = await off.first().getAttribute("aria-label");
+    await off.first().click();
+    await since.waitFor();
+    await page.getByRole("button", { name: name0!.replace(/ off$/, "") }).click();
+    await since.waitFor({ state: "detached" });
     const folder = mkdtempSync(join(tmpdir(), "dgate-heads-"));
     for (const [path, content] of Object.entries(files)) {
       mkdirSync(dirname(join(folder, path)), { recursive: true });
@@ -274,7 +285,7 @@ describe.skipIf(!hasChromium())("the demos in a browser without WebGPU", () => {
     await page.getByRole("button", { name: "Run on WebGPU" }).click();
     const alert = page.getByRole("alert");
     await alert.waitFor();
-    expect(await alert.textContent()).toMatch(/GPU/);
+    expect(await alert.textContent()).toMatch(/GPU.*: run on WASM, or open the page/);
     await page.getByRole("button", { name: "Run on WASM" }).click();
     await page.getByText(/^WASM: .* times (?:faster|as fast)$/).waitFor();
     await end();

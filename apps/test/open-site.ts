@@ -153,10 +153,14 @@ export async function downloadBy(
   button: string,
 ): Promise<{ readonly name: string; readonly bytes: Buffer }> {
   // On a slow machine a click is too long ago when the file is made, and a link stands there to click.
-  const made = page.getByRole("button", { name: button }).locator("xpath=following-sibling::a[1]");
-  const saved = page.waitForEvent("download");
+  const made = page.getByRole("button", { name: button }).locator("xpath=following-sibling::*[1][self::a]");
+  let isSaved = false;
+  const saved = page.waitForEvent("download").finally(() => {
+    isSaved = true;
+  });
   await page.getByRole("button", { name: button }).click();
-  made.click().catch(() => undefined);
+  while (!isSaved && !(await made.isVisible())) await page.waitForTimeout(50);
+  if (!isSaved) await made.click();
   const download = await saved;
   const parts: Buffer[] = [];
   for await (const part of await download.createReadStream()) parts.push(part as Buffer);

@@ -58,6 +58,7 @@ describe.skipIf(!hasChromium())("every page of the site", () => {
           image.loading = "eager";
           await image.decode();
           const { naturalWidth, naturalHeight } = image;
+          if (image.closest("a")?.href !== image.src) throw new Error(`${image.src} does not open by itself`);
           return [
             [naturalWidth, naturalHeight],
             ["width", "height"].map((name) => Number(image.getAttribute(name))),

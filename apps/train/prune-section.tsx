@@ -4,7 +4,7 @@ import { PrunedSummary } from "./pruned-summary.tsx";
 import { totalsOf } from "./training.ts";
 import type { Training } from "./use-training.ts";
 
-/** Where more groups than this part are alive, hardly anything gets smaller. */
+/** Where more than this part of the groups is alive, the reader may have hoped for more. */
 const mostOf = 0.95;
 
 /** Removal of what died, and the downloads. */
@@ -14,7 +14,7 @@ export function PruneSection({
   readonly of: Training;
 }) {
   const last = moments.at(-1);
-  const { active, groups } = last ? totalsOf(last) : { active: 0, groups: 0 };
+  const { active, groups } = trained && last ? totalsOf(last) : { active: 0, groups: 0 };
   return (
     <section class="card" aria-labelledby="prune">
       <h2 id="prune">3. Remove them for real</h2>
@@ -24,8 +24,8 @@ export function PruneSection({
       </p>
       {active > mostOf * groups && (
         <Notice>
-          {active === groups ? "No group" : `Only ${groups - active} of ${groups} groups`} died: there is
-          little to remove. Train anew with a larger λ, or for more epochs.
+          {active === groups ? "No group" : `Only ${groups - active} of ${groups} groups`} died. For more of
+          them train anew with a larger λ, or for more epochs.
         </Notice>
       )}
       <div class="row">

@@ -16,6 +16,7 @@ interface DownloadButtonProps {
 type State =
   | { readonly kind: "idle" }
   | { readonly kind: "making"; readonly part?: number }
+  | { readonly kind: "saved" }
   | { readonly kind: "ready"; readonly address: string }
   | { readonly kind: "failed"; readonly trouble: string };
 
@@ -56,7 +57,7 @@ export function DownloadButton({ label, name, type, disabled = false, content }:
         const address = fileAddress(made, type);
         if (!navigator.userActivation.isActive) return { kind: "ready", address };
         saveFile(name, address);
-        return { kind: "idle" };
+        return { kind: "saved" };
       });
     } catch (error) {
       change(() => ({ kind: "failed", trouble: adviceFor(error) }));
@@ -79,6 +80,11 @@ export function DownloadButton({ label, name, type, disabled = false, content }:
           Save {name}
         </a>
       )}
+      {/* A browser shows what it saves to those who see. */}
+      <span role="status" class="visually-hidden">
+        {state.kind === "saved" && `${name} is saved.`}
+        {state.kind === "ready" && `${name} is ready to be saved.`}
+      </span>
       {state.kind === "failed" && <Notice bad>{state.trouble}</Notice>}
     </>
   );

@@ -66,15 +66,15 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
   program
     .command("report")
     .description(
-      "one page, docs/results.md and tables of READMEs, of the whole sweeps on the CPU that are there; of others the page and results.md beside it",
+      "one page, docs/results.md and tables of READMEs, of the whole sweeps that are there; of quick runs, another backend or another folder a page and results.md apart",
     )
     .option("--quick", "of quick runs")
     .addOption(backendOption())
     .option("--results <folder>", "where runs are kept", fromCaller)
     .option("--out <folder>", "writes page, results.md and plots there, and nothing else", fromCaller)
     .action(async ({ quick = false, backend, results, out }: ReportFlags) => {
-      const isPublished = out === undefined && !quick && backend === "cpu";
-      const folder = out ?? join(here, "report");
+      const isPublished = out === undefined && results === undefined && !quick && backend === "cpu";
+      const folder = out ?? join(here, "report", isPublished ? "" : quick ? "quick" : backend);
       // It brings the plotting library, which no other command needs.
       const { writeReport } = await import("./report/write-report.ts");
       const { page, markdown, incomplete } = await writeReport({

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -37,6 +37,10 @@ test("run says what held, and report writes page, Markdown and plots of it", asy
   expect(run.printed).toContain("holds: the measured exponent is 4λ/D");
   expect(run.logged).toHaveLength(3);
   const out = join(folder, "report");
+  // Runs that lie where plots are written stay.
+  await mkdir(join(out, "results"), { recursive: true });
+  await writeFile(join(out, "results/runs.jsonl"), "{}");
+  await writeFile(join(out, "results/imbalance-decay-9.svg"), "a plot of before");
   const report = await call("report", "--quick", "--results", results, "--out", out);
   const [page, markdown] = [join(out, "index.html"), join(out, "results.md")] as const;
   expect(report).toMatchObject({ code: 0, printed: `${page}\n${markdown}\n` });
@@ -44,7 +48,7 @@ test("run says what held, and report writes page, Markdown and plots of it", asy
   expect(html).toContain('<section id="imbalance-decay">');
   expect(html).toContain("<svg");
   expect(html).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/);
-  expect(await readdir(join(out, "results"))).toEqual(["imbalance-decay-1.svg"]);
+  expect(await readdir(join(out, "results"))).toEqual(["imbalance-decay-1.svg", "runs.jsonl"]);
   expect(await readFile(join(out, "results/imbalance-decay-1.svg"), "utf8")).toMatch(/^<svg(?!.*var\()/s);
   expect(await readFile(markdown, "utf8")).toContain(
     "![Imbalance of one group](results/imbalance-decay-1.svg)",

@@ -41,7 +41,7 @@ const scheduled = gatingUpAndDown(3);
 /** With gates ahead of the weights, in the experiments that have `fastGates`. */
 const fast = gatingFast(3);
 
-/** L0 at the rate that is best for it with SGD (`gating-settings`). */
+/** L0 at the best of four rates with SGD, that of `gating-settings`. */
 const fastHardConcrete = hardConcreteFaster(10);
 
 /** Penalties without gates. */

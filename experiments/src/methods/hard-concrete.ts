@@ -40,10 +40,13 @@ const method = (name: string, look: Pick<Method, "colour" | "dashed">, times = 1
  */
 export const hardConcrete = method("L0, hard concrete", { colour: 9 });
 
-/** The same with a rate of SGD for the locations of the gates that is so many times that of the weights. */
-export const hardConcreteFaster = (times: number): Method =>
+/**
+ * The same with a rate of SGD for the locations of the gates that is so many times that of the weights. Where the norm of all gradients is clipped, theirs
+ * count as much more in it.
+ */
+export const hardConcreteFaster = (times: number, colour = 9): Method =>
   // Of p = location / s the gradient is s times as large, and so is what a step of p moves the location by.
-  method(`L0, hard concrete, gates ${times} times as fast`, { colour: 9, dashed: true }, Math.sqrt(times));
+  method(`L0, hard concrete, gates ${times} times as fast`, { colour, dashed: true }, Math.sqrt(times));
 
 async function trainHardConcrete(
   { task, seed, backend }: MethodContext,

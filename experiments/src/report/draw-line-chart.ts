@@ -69,7 +69,7 @@ function optionOf({ x, y, series }: LineChart): Parameters<typeof drawChart>[0][
     series: series.map(({ name, colour, dashed = false, thin = false, dots = false, points }) => ({
       type: "line" as const,
       name,
-      symbol: dots ? "circle" : "none",
+      symbol: !dots ? "none" : dashed ? "emptyCircle" : "circle",
       symbolSize: 5,
       // What a logarithmic axis cannot show is left out.
       data: points.filter(([a, b]) => (!x.log || a > 0) && (!y.log || b > 0)).map((point) => [...point]),

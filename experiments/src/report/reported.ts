@@ -11,6 +11,8 @@ export interface Reported {
 /** Name of a plot beside `results.md`. */
 export const plotName = ({ name }: Experiment, position: number): string => `${name}-${position + 1}.svg`;
 
+export const plotNames = /^[\w-]+-\d+\.svg$/;
+
 /** `15 runs, 5 seeds, 312 s in all, commit 1a2b3c4, Node 20.20.0, AMD EPYC`. */
 export function provenanceOf(records: Reported["records"]): string {
   const seeds = new Set(records.map(({ setup }) => setup.seed)).size;

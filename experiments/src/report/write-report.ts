@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DgateError } from "@dgate/core";
 import { experiments } from "../registry.ts";
@@ -11,7 +11,7 @@ import { drawLineChart } from "./draw-line-chart.ts";
 import type { LineChart } from "./line-chart.ts";
 import { reportPage } from "./page.ts";
 import { withTables } from "./readme-tables.ts";
-import { plotName, type Reported } from "./reported.ts";
+import { plotName, plotNames, type Reported } from "./reported.ts";
 
 export interface ReportPaths {
   /** Folder of the runs. */
@@ -59,8 +59,9 @@ export async function writeReport({
   await mkdir(dirname(page), { recursive: true });
   await writeFile(page, reportPage(reported));
   const plots = join(docs, "results");
-  await rm(plots, { recursive: true, force: true });
   await mkdir(plots, { recursive: true });
+  // Plots that are no longer drawn, and no other file: runs may lie in this folder.
+  for (const name of await readdir(plots)) if (plotNames.test(name)) await rm(join(plots, name));
   for (const { experiment, conclusion } of reported) {
     for (const [i, chart] of conclusion.charts.entries())
       await writeFile(join(plots, plotName(experiment, i)), plotFile(chart));

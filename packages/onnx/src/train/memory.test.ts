@@ -23,9 +23,16 @@ async function memoryOfTraining(): Promise<{ estimated: number; taken: number }>
   const child = spawn(process.execPath, ["--expose-gc", "--input-type=module"], {
     cwd: packageFolder,
     stdio: ["pipe", "pipe", "inherit"],
+    timeout: 25_000,
   });
+  const closed = new Promise<number | null>((resolve) => {
+    child.once("close", resolve);
+  });
+  child.stdin.on("error", () => undefined); // a process that ends early says why by its code
   child.stdin.end(bundle.outputFiles[0]!.text);
-  return JSON.parse(Buffer.concat(await child.stdout.toArray()).toString());
+  const printed = Buffer.concat(await child.stdout.toArray()).toString();
+  expect(await closed).toBe(0);
+  return JSON.parse(printed);
 }
 
 describe("the estimate of memory", () => {

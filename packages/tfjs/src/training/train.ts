@@ -94,12 +94,13 @@ function compiledModel(model: tf.LayersModel): tf.LayersModel {
 }
 
 const yieldMs = 100;
-/** When timers, signals and the page last had their turn: of this thread, since epochs and whole trainings may be shorter than the time between two. */
+/** When timers, signals and the page were last given their turn: of this thread, since epochs and whole trainings may be shorter than the time between two. */
 let yielded = performance.now();
 
 async function yieldNowAndThen(): Promise<void> {
   if (performance.now() - yielded < yieldMs) return;
-  await tf.nextFrame();
+  // A page that is hidden has no frames.
+  await new Promise((resolve) => setTimeout(resolve, 0));
   yielded = performance.now();
 }
 
