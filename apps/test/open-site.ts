@@ -1,5 +1,5 @@
 import { gzipSync } from "node:zlib";
-import type { BrowserContext, Locator, Page } from "playwright-core";
+import type { BrowserContext, Download, Locator, Page } from "playwright-core";
 import { expect, inject } from "vitest";
 import { openChromium } from "../../test/browser/chromium.ts";
 import { serve } from "../../test/browser/static-server.ts";
@@ -154,14 +154,15 @@ export async function downloadBy(
 ): Promise<{ readonly name: string; readonly bytes: Buffer }> {
   // On a slow machine a click is too long ago when the file is made, and a link stands there to click.
   const made = page.getByRole("button", { name: button }).locator("xpath=following-sibling::*[1][self::a]");
-  let isSaved = false;
-  const saved = page.waitForEvent("download").finally(() => {
-    isSaved = true;
-  });
+  const saved = page.waitForEvent("download");
   await page.getByRole("button", { name: button }).click();
-  while (!isSaved && !(await made.isVisible())) await page.waitForTimeout(50);
-  if (!isSaved) await made.click();
-  const download = await saved;
+  let download: Download | undefined;
+  while (!download) {
+    download = await Promise.race([saved, page.waitForTimeout(50).then(() => undefined)]);
+    if (download || !(await made.isVisible())) continue;
+    await made.click();
+    download = await saved;
+  }
   const parts: Buffer[] = [];
   for await (const part of await download.createReadStream()) parts.push(part as Buffer);
   return { name: download.suggestedFilename(), bytes: Buffer.concat(parts) };

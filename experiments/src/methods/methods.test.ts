@@ -60,6 +60,29 @@ async function groupsLeft(method: Method, lambda: number): Promise<number> {
   return Object.values(outcome!.kept).reduce((sum, { length }) => sum + length, 0);
 }
 
+test.each([1, 3])(
+  "hard-concrete gates move as many times further as they are faster, after %i steps",
+  async (steps) => {
+    // The weights stay next to where they are, the locations move by λ.
+    const task = tiny({ steps, learningRate: 1e-7 });
+    const { data } = (await task.build(1)).initializers.find(({ data: each }) => each?.shape.length === 2)!;
+    const [start] = readNumbers(data!);
+    const gateAfter = async (method: Method): Promise<number> => {
+      const [outcome] = await method.run({ task, seed: 1, backend: "cpu" }, [1e5]);
+      const kernel = outcome!.graph.initializers.find(({ data: each }) => each?.shape.length === 2)!;
+      return readNumbers(kernel.data!)[0]! / start!;
+    };
+    // σ(log 4)·1.2 − 0.1 is where it starts.
+    const [plain, fast] = [
+      0.86 - (await gateAfter(hardConcrete)),
+      0.86 - (await gateAfter(hardConcreteFaster(10))),
+    ];
+    expect(plain).toBeGreaterThan(1e-5);
+    expect(fast / plain).toBeGreaterThan(9.5);
+    expect(fast / plain).toBeLessThan(10.5);
+  },
+);
+
 test("hard-concrete gates that learn faster close sooner", async () => {
   expect(await groupsLeft(hardConcreteFaster(30), 0.1)).toBeLessThan(await groupsLeft(hardConcrete, 0.1));
 });
