@@ -23,7 +23,6 @@ const sweeps = (quick: boolean): readonly MethodSweep[] =>
     : allMethods({
         lambdas: [3e-3, 1e-2, 2e-2, 4e-2, 0.1],
         groupLasso: [1e-2, 3e-2, 0.1, 0.2, 0.3],
-        fastGates: [1e-3, 3e-3, 6e-3, 1.2e-2, 3e-2],
         hardConcrete: [3e-2, 4e-2, 6e-2, 0.15],
         fastHardConcrete: [5e-3, 1e-2, 2e-2, 4e-2, 8e-2],
         fromScratch: [1e-2, 4e-2],

@@ -49,7 +49,6 @@ export const wineFeatures: Experiment = featureExperiment({
           direct: [3e-3, 1e-2, 4e-2, 0.1, 0.3],
           proximal: [3e-3, 1e-2, 4e-2, 0.1, 0.3],
           groupLasso: [3e-3, 3e-2, 0.2, 0.3, 0.4],
-          fastGates: [1e-3, 3e-3, 1e-2, 3e-2, 0.1],
           hardConcrete: [5e-2, 0.1, 0.2, 0.3],
           fastHardConcrete: [1e-2, 3e-2, 0.1, 0.2, 0.3],
           fromScratch: [1e-2, 0.1],
@@ -75,7 +74,6 @@ export const wineNam: Experiment = featureExperiment({
       : allMethods({
           lambdas: [3e-3, 8e-3, 1.5e-2, 3e-2, 8e-2],
           groupLasso: [3e-3, 1.5e-2, 4e-2, 0.1, 0.2],
-          fastGates: [1e-3, 3e-3, 6e-3, 1.2e-2, 3e-2],
           hardConcrete: [5e-2, 0.1, 0.2, 0.3],
           fastHardConcrete: [1e-2, 3e-2, 0.1, 0.2, 0.3],
           fromScratch: [8e-3, 3e-2],

@@ -49,7 +49,6 @@ export const wineQualityFeatures: Experiment = featureExperiment({
       : allMethods({
           lambdas: [5e-3, 1.5e-2, 2.5e-2, 4e-2, 0.1],
           groupLasso: [1e-2, 3e-2, 0.1, 0.2, 0.4],
-          fastGates: [2e-3, 6e-3, 1.2e-2, 2.5e-2, 5e-2],
           hardConcrete: [6e-2, 8e-2, 0.1, 0.16],
           fastHardConcrete: [1e-2, 3e-2, 6e-2, 0.1, 0.16],
           fromScratch: [1.5e-2, 0.1],
@@ -77,7 +76,6 @@ export const wineQualityNam: Experiment = featureExperiment({
       ? quickMethods({ lambdas: [2e-3, 2e-2, 0.1], fractions: [8 / 12, 4 / 12] })
       : allMethods({
           lambdas: [2e-3, 5e-3, 1.2e-2, 2e-2, 5e-2],
-          fastGates: [1e-3, 2e-3, 5e-3, 1e-2, 2.5e-2],
           hardConcrete: [6e-2, 8e-2, 0.1, 0.16],
           fastHardConcrete: [1e-2, 3e-2, 6e-2, 0.1, 0.16],
           fromScratch: [1.2e-2, 5e-2],

@@ -64,7 +64,7 @@ export const lenetPixels = trainingExperiment({
       ? quickMethods({ lambdas: [6e-3, 1.2e-2], fractions: [0.6, 0.3, 0.15] })
       : allMethods({
           lambdas: [3e-3, 7e-3, 1.6e-2],
-          fastGates: [1.5e-3, 4e-3, 1e-2],
+          fastGates: [7e-4, 1.5e-3, 4e-3, 6e-3],
           hardConcrete: [6e-3, 1.5e-2, 2.2e-2, 4e-2],
           fastHardConcrete: [2e-3, 3e-3, 4.5e-3, 8e-3],
           fromScratch: [3e-3, 7e-3, 1.6e-2],
