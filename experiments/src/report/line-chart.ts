@@ -18,7 +18,7 @@ export interface LineChart {
     readonly colour: number;
     readonly dashed?: boolean;
     readonly thin?: boolean;
-    /** Marks at the points, beside the line or alone. */
+    /** Marks at the points, beside the line or alone; hollow if it is dashed. */
     readonly dots?: boolean | "only";
     readonly points: readonly (readonly [x: number, y: number])[];
   }[];

@@ -268,6 +268,7 @@ function frontChart(trained: TrainedRuns, { sweeps, score }: ConcludeOptions): L
       ...sweeps.map(({ method }) => ({
         name: method.name,
         colour: method.colour,
+        dashed: method.dashed ?? false,
         dots: "only" as const,
         points: points.filter((point) => point.method === method).map(at),
       })),
