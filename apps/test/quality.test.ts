@@ -87,6 +87,7 @@ describe.skipIf(!hasChromium())("every page of the site", () => {
           element.getAttribute("aria-label") ??
           ([...((element as HTMLInputElement).labels ?? [])].map((label) => label.textContent).join(" ") ||
             element.textContent ||
+            element.querySelector("img")?.alt ||
             "");
         return controls
           .filter((element) => nameOf(element).trim() === "")
