@@ -60,7 +60,13 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
     .option("--results <folder>", "where runs are kept", fromCaller)
     .action(async (name: string, flags: RunFlags) => {
       for (const experiment of chooseExperiments(name)) {
-        if (!(await runOne(experiment, flags, context))) code = 1;
+        try {
+          if (!(await runOne(experiment, flags, context))) code = 1;
+        } catch (error) {
+          // The others of a family can be run nevertheless.
+          code = failure(error, context);
+          if (context.signal.aborted) return;
+        }
       }
     });
   program
@@ -135,6 +141,7 @@ async function runOne(
     file: fileOf(results ?? resultsFolder(quick), experiment),
     onRun: (done, all, { setup, seconds }) =>
       log(`${experiment.name} ${done}/${all}: ${describe(setup)}, ${seconds} s`),
+    onFailure: ({ message }) => log(`failed: ${message}`),
   });
   const conclusion = experiment.conclude(runs);
   print(`${summary(experiment, conclusion)}\n`);

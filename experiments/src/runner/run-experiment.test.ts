@@ -69,18 +69,25 @@ test("what is done when it is stopped is kept, and the rest is made the next tim
   expect(runs).toHaveLength(4);
 });
 
-test("a run that fails ends the others with its error, and leaves what was done", async () => {
+test("a run that fails leaves the others to be made, and is told", async () => {
   const broken: Experiment = {
     ...identity,
     // D = 1 has no gates: `measure` throws in its worker.
     setups: () => [
-      { seed: 1, depth: 2, cases: 1 },
       { seed: 1, depth: 0, cases: 1 },
+      { seed: 1, depth: 1, cases: 1 },
+      { seed: 1, depth: 2, cases: 1 },
     ],
   };
-  await expect(runExperiment(broken, { ...options, file, seeds: [1] })).rejects.toMatchObject({
+  const failed: string[] = [];
+  const onFailure = ({ message }: Error): void => void failed.push(message);
+  await expect(runExperiment(broken, { ...options, file, seeds: [1], onFailure })).rejects.toMatchObject({
     name: "DgateError",
-    message: expect.stringContaining('discrete-identity, {"seed":1,"depth":0') as string,
+    message: expect.stringMatching(
+      /^discrete-identity, {"seed":1,"depth":0.*\(2 runs of 3 failed\)$/,
+    ) as string,
   });
+  expect(failed).toHaveLength(2);
+  expect(failed[1]).toContain('"depth":1');
   expect(await lines()).toBe(1);
 });

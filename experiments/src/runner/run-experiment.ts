@@ -24,13 +24,15 @@ export interface RunOptions extends Sweep, RunContext {
   readonly signal?: AbortSignal;
   /** Told of each run: how many are there, of how many, and what was just made. */
   readonly onRun?: (done: number, all: number, record: RunRecord) => void;
+  /** Told of each run that failed, when it did: others go on. */
+  readonly onFailure?: (error: DgateError) => void;
 }
 
 /**
  * Makes the runs of an experiment that its file does not have yet, and gives all. One that is stopped goes on where it was: every run is on disk as soon
  * as it is over.
  *
- * @throws DgateError as `readRecords`; what `measure` throws, with the setup; the reason of the signal
+ * @throws DgateError as `readRecords`; what `measure` threw first, with its setup, when all other runs are made; the reason of the signal
  */
 export async function runExperiment(experiment: Experiment, options: RunOptions): Promise<readonly Run[]> {
   const { file, backend, signal, onRun } = options;
@@ -56,7 +58,7 @@ export async function runExperiment(experiment: Experiment, options: RunOptions)
 async function inProcesses(
   experiment: Experiment,
   setups: readonly Setup[],
-  { backend, processes = Math.max(2, availableParallelism() - 1), signal }: RunOptions,
+  { backend, processes = Math.max(2, availableParallelism() - 1), signal, onFailure }: RunOptions,
   onRecord: (record: RunRecord) => Promise<void>,
 ): Promise<void> {
   if (setups.length === 0) return;
@@ -73,13 +75,17 @@ async function inProcesses(
   const stop = new AbortController();
   const any = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   setMaxListeners(0, any); // one for each run that waits
+  const failures: DgateError[] = [];
   const one = async (setup: Setup): Promise<void> => {
+    const work = await runIn(pool, { experiment: experiment.name, setup, context: { backend } }, any);
+    if (work === undefined) return;
+    if (work instanceof DgateError) {
+      failures.push(work);
+      onFailure?.(work);
+      return;
+    }
     try {
-      const { result, seconds } = await runIn(
-        pool,
-        { experiment: experiment.name, setup, context: { backend } },
-        any,
-      );
+      const { result, seconds } = work;
       await onRecord({
         hash: runHash(experiment, setup, backend),
         setup,
@@ -89,7 +95,7 @@ async function inProcesses(
         ...origin,
       });
     } catch (error) {
-      // The first failure ends the others.
+      // What cannot be written down need not be made.
       stop.abort(error);
     }
   };
@@ -98,20 +104,25 @@ async function inProcesses(
   } finally {
     await pool.destroy();
   }
-  stop.signal.throwIfAborted();
+  any.throwIfAborted();
+  const [first] = failures;
+  if (!first) return;
+  const more = failures.length > 1 ? ` (${failures.length} runs of ${setups.length} failed)` : "";
+  throw new DgateError(first.code, `${first.message}${more}`, { cause: first });
 }
 
-async function runIn(pool: Tinypool, job: Job, signal: AbortSignal): Promise<Work> {
+/** What a run has come to, or why it has not; undefined if it was stopped. */
+async function runIn(pool: Tinypool, job: Job, signal: AbortSignal): Promise<Work | DgateError | undefined> {
   try {
     return (await pool.run(job, { signal })) as Work; // what worker.ts gives
   } catch (cause) {
-    if (signal.aborted) throw cause;
+    if (signal.aborted) return undefined;
     // An error comes out of a process as a plain object.
     const { code = "CHECK", message } = cause as {
       readonly code?: DgateErrorCode;
       readonly message?: string;
     };
-    throw new DgateError(
+    return new DgateError(
       code,
       `${job.experiment}, ${JSON.stringify(job.setup)}: ${message ?? String(cause)}`,
       { cause },
