@@ -2,6 +2,7 @@ import { readModel, writeModel } from "@dgate/onnx";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { DroppedFile } from "../ui/dropped-file.ts";
 import { watchedOrt } from "../test/watched-ort.ts";
+import { smallModel } from "../heads/small-model.ts";
 import type { PruneRequest } from "./deployment.ts";
 import { DeploySession } from "./deploy-session.ts";
 import { exampleModel } from "./example-model.ts";
@@ -58,7 +59,16 @@ describe("the models of a page", () => {
     graph.value("image")!.type = { dtype: "float32", shape: ["sequence", 3, 32, 32] };
     const session = new DeploySession({ threads });
     const [facts] = await session.open([{ path: "a.onnx", content: new Blob([writeModel(graph)]) }, example]);
-    expect(facts!.assumed).toContainEqual(["sequence", 64]);
+    expect(facts!.assumed).toContainEqual(["sequence", 32]);
+  });
+
+  test("the model that the heads page trains is pruned and measured", async () => {
+    const session = new DeploySession({ threads });
+    const { ort } = await watchedOrt();
+    await session.open([{ path: "model.onnx", content: new Blob([writeModel(smallModel(1))]) }]);
+    const { facts, file } = await session.prune({ ...request, kinds: ["heads", "neurons"] }, ort);
+    expect(facts.assumed).toContainEqual(["sequence_length", 32]);
+    expect((await session.measure("wasm", file, ort, onwards)).maxAbsDiff).toBeGreaterThan(0);
   });
 
   test("two models of one name are told apart by their folders", async () => {

@@ -34,12 +34,12 @@ interface OpenModel {
   readonly facts: ModelFacts;
 }
 
-/** Sizes of symbolic dimensions with which models are counted and run. */
+/** Sizes of symbolic dimensions with which models are counted and run. Few positions: the model that the heads page trains has no more. */
 const dims: Readonly<Record<string, number>> = {
   batch: 1,
   batch_size: 1,
-  sequence: 64,
-  sequence_length: 64,
+  sequence: 32,
+  sequence_length: 32,
 };
 
 /** Time for one measurement. */

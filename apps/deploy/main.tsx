@@ -1,3 +1,4 @@
+import { Notice } from "../ui/controls.tsx";
 import { DownloadButton } from "../ui/download-button.tsx";
 import { FileDrop } from "../ui/file-drop.tsx";
 import { showPage } from "../ui/shell.tsx";
@@ -68,7 +69,9 @@ function OpenSection({ of: { jobs, open, openExample } }: SectionProps) {
   );
 }
 
-function PruneSection({ of: { models, request, setRequest, outcome, jobs, prune } }: SectionProps) {
+function PruneSection({
+  of: { models, request, setRequest, outcome, changedSince, jobs, prune },
+}: SectionProps) {
   const before = models[0]!;
   return (
     <section class="card" aria-labelledby="budget">
@@ -92,6 +95,12 @@ function PruneSection({ of: { models, request, setRequest, outcome, jobs, prune 
         )}
       </div>
       {jobs.status("prune")}
+      {changedSince && (
+        <Notice>
+          The settings have changed since: the table and the download are of those before. Prune again for
+          those of now.
+        </Notice>
+      )}
       {outcome && <PruneOutcome before={before} outcome={outcome} />}
     </section>
   );

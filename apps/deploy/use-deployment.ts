@@ -24,6 +24,8 @@ export interface Deployment {
   readonly request: PruneRequest;
   readonly setRequest: (request: PruneRequest) => void;
   readonly outcome: PruneOutcome | undefined;
+  /** Whether `request` has changed since `outcome`. */
+  readonly changedSince: boolean;
   readonly measured: Readonly<Partial<Record<Place, Measurement>>>;
   readonly jobs: Jobs<Part>;
   readonly open: (files: readonly DroppedFile[]) => Promise<void>;
@@ -55,7 +57,8 @@ export function useDeployment(): Deployment {
     criterion: "l2",
     kinds: usualKinds,
   });
-  const [outcome, setOutcome] = useState<PruneOutcome>();
+  const [pruned, setPruned] = useState<{ readonly outcome: PruneOutcome; readonly request: PruneRequest }>();
+  const outcome = pruned?.outcome;
   const [measured, setMeasured] = useState<Deployment["measured"]>({});
   const reopening = useRef(false);
 
@@ -77,7 +80,7 @@ export function useDeployment(): Deployment {
   const close = (): void => {
     reopening.current = false;
     setOpened(nothing);
-    setOutcome(undefined);
+    setPruned(undefined);
     setMeasured({});
   };
   const reopen = async (): Promise<void> => {
@@ -95,7 +98,7 @@ export function useDeployment(): Deployment {
       const found = await api().open(chosen);
       jobs.forget();
       setOpened({ files: chosen, models: found });
-      setOutcome(undefined);
+      setPruned(undefined);
       setMeasured({});
       const there = found[0]!.sites.filter(({ prunable }) => prunable > 0).map(({ kind }) => kind);
       setRequest({ ...request, kinds: usualKinds.filter((kind) => there.includes(kind)) });
@@ -104,7 +107,7 @@ export function useDeployment(): Deployment {
   const prune = async (): Promise<void> => {
     await jobs.run("prune", "Pruning, and proving the result equal to the masked model", async (tell) => {
       const found = await api().prune(request, fetching(tell));
-      setOutcome(found);
+      setPruned({ outcome: found, request });
       setMeasured({});
     });
   };
@@ -121,6 +124,7 @@ export function useDeployment(): Deployment {
     request,
     setRequest,
     outcome,
+    changedSince: pruned !== undefined && pruned.request !== request,
     measured,
     jobs,
     open: (chosen) => openFrom("Reading", async () => chosen),

@@ -40,6 +40,8 @@ export function HeadsSection({ of, facts }: { readonly of: Heads; readonly facts
       <p class="hint">
         The stronger the colour, the more important; percentages are of the largest. Layers and heads are
         numbered as in <code>gates.set(layer, head, 0)</code>.
+        {gates.flat().some((gate) => gate !== 0 && gate !== 1) &&
+          " × is the gate that was learned for a head that is on."}
       </p>
       {facts.ungated.length > 0 && (
         <details>

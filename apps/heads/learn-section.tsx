@@ -8,6 +8,8 @@ import type { LearnMoment, LearnOutcome, LearnRequest } from "./heads.ts";
 interface LearnSectionProps {
   readonly texts: string;
   readonly onTexts: (texts: string) => void;
+  /** Whether the reader has put them there. */
+  readonly hasOwnTexts: boolean;
   readonly builtIn: boolean;
   readonly heads: number;
   readonly layers: number;
@@ -22,6 +24,7 @@ interface LearnSectionProps {
 export function LearnSection({
   texts,
   onTexts,
+  hasOwnTexts,
   builtIn,
   heads,
   layers,
@@ -60,9 +63,13 @@ export function LearnSection({
             onInput={(event) => onTexts(event.currentTarget.value)}
           />
           <span class="hint">
+            {!hasOwnTexts &&
+              (builtIn
+                ? "Sentences that the rules have written. "
+                : "To stand in, sentences on films: put texts in their place that your model is for. ")}
             {builtIn
-              ? "Sentences that the rules have written. 400 fresh ones, whose class is known, are held out."
-              : "To stand in, sentences on films: put texts in their place that your model is for. Every fifth is held out. After a tab a line may name its class."}{" "}
+              ? "400 fresh sentences of the rules, whose class is known, are held out."
+              : "Every fifth is held out. After a tab a line may name its class."}{" "}
             The importances above are of these texts too.
           </span>
         </div>
@@ -111,7 +118,9 @@ export function LearnSection({
         </button>
       </div>
       {children}
-      {moments.length > 1 && <LossChart moments={moments} />}
+      {moments.length > 1 && (
+        <LossChart moments={moments} stays={stay === undefined ? undefined : stay / heads} />
+      )}
       {outcome && (
         <>
           <p role="status">
@@ -130,15 +139,26 @@ export function LearnSection({
 /** Steps whose losses are averaged. */
 const meanSteps = 20;
 
-function LossChart({ moments }: { readonly moments: readonly LearnMoment[] }) {
+function LossChart({
+  moments,
+  stays,
+}: {
+  readonly moments: readonly LearnMoment[];
+  /** Part of the heads that stays in the end, once that is known. */
+  readonly stays: number | undefined;
+}) {
   const told = moments.filter(({ loss }) => loss !== undefined && loss > 0);
   const mean = told.map(({ step }, i) => {
     const window = told.slice(Math.max(0, i - meanSteps + 1), i + 1);
     return { step, loss: window.reduce((sum, { loss }) => sum + loss!, 0) / window.length };
   });
-  const alive = told.filter(({ active }) => active !== undefined);
   const last = told.at(-1);
   if (!last) return null;
+  const seen = told.flatMap(({ step, active }) => (active === undefined ? [] : [{ step, active }]));
+  // Then no gate is looked at any more: the strongest stay, as many as are wanted.
+  const cut = seen.at(-1)?.step ?? 0;
+  const alive =
+    stays === undefined ? seen : [...seen, { step: cut, active: stays }, { step: last.step, active: stays }];
   return (
     <div class="columns two">
       <figure>
@@ -171,7 +191,7 @@ function LossChart({ moments }: { readonly moments: readonly LearnMoment[] }) {
           height={180}
           layers={[
             {
-              key: moments,
+              key: stays === undefined ? moments : alive,
               options: () => ({
                 marginLeft: 52,
                 x: { label: "step", domain: [0, Math.max(1, last.step)] },
@@ -190,8 +210,8 @@ function LossChart({ moments }: { readonly moments: readonly LearnMoment[] }) {
           ]}
         />
         <figcaption>
-          Heads whose gate is alive, while λ grows{last.lambda ? ` (now ${short(last.lambda)})` : ""}. If more
-          die at once than you want, the strongest of them stay nevertheless.
+          Heads whose gate is alive, while λ grows{last.lambda ? ` (now ${short(last.lambda)})` : ""}. In the
+          end the strongest stay, as many as you want.
         </figcaption>
       </figure>
     </div>

@@ -19,6 +19,7 @@ function HeadsPage() {
           key={`${source} ${facts.name}`}
           texts={texts}
           onTexts={setTexts}
+          hasOwnTexts={all.hasOwnTexts}
           builtIn={source === "built-in"}
           heads={heads.length}
           layers={facts.layers.length}

@@ -1,7 +1,7 @@
 import { proxy } from "comlink";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { type Jobs, useJobs } from "../ui/use-jobs.tsx";
-import { useWorker } from "../ui/use-worker.ts";
+import { type Candidate, useWorker } from "../ui/use-worker.ts";
 import type {
   HeadNumbers,
   Importance,
@@ -48,6 +48,8 @@ export interface Heads {
   readonly setText: (text: string) => void;
   readonly texts: string;
   readonly setTexts: (texts: string) => void;
+  /** Whether the texts are other ones than the page had at first. */
+  readonly hasOwnTexts: boolean;
   /** Undefined while there is no text. */
   readonly live: LiveState | undefined;
   readonly moments: readonly LearnMoment[];
@@ -90,14 +92,15 @@ export function useHeads(): Heads {
   const [removed, setRemoved] = useState<readonly [RemovalOutcome, LearnOutcome | undefined]>();
   const removal = removed?.[0];
 
-  const { api, end } = useWorker<HeadsWorker>(startWorker, ({ message }) => {
-    jobs.giveUp(facts ? `${message} The model is gone with it: open it again in step 1.` : message, "pick");
-    setLost(true);
+  const { api, another } = useWorker<HeadsWorker>(startWorker, ({ message }, ofPage) => {
+    jobs.giveUp(ofPage ? `${message} The model is gone with it: open it again in step 1.` : message, "pick");
+    if (ofPage) setLost(true);
   });
+  const opening = useRef<Candidate<HeadsWorker>>(undefined);
   const jobs = useJobs<Place>((place) => {
     if (place !== "pick") return void api().cancel();
     // Neither a download nor a start can be asked to stop.
-    end();
+    opening.current?.drop();
     return jobs.giveUp("Cancelled.");
   });
   const busy = jobs.running !== undefined || lost;
@@ -109,23 +112,25 @@ export function useHeads(): Heads {
   );
 
   const open = async (chosen: ModelSource): Promise<void> => {
-    // A worker of its own: the memory of the model before is free then.
-    end();
+    // A worker of its own: the model before stays until this one is open, and its memory is free then.
+    const own = another();
+    opening.current = own;
     jobs.forget();
-    setLost(false);
-    setSource(chosen.kind);
-    setFacts(undefined);
-    setScores(undefined);
-    setMoments([]);
-    setLearned(undefined);
-    setRemoved(undefined);
     const opened = await jobs.run("pick", "Starting", async (onJob) => {
-      const found = await api().open(chosen, proxy(onJob));
+      const found = await own.remote.open(chosen, proxy(onJob));
+      own.keep();
+      setLost(false);
+      setSource(chosen.kind);
+      setScores(undefined);
+      setMoments([]);
+      setLearned(undefined);
+      setRemoved(undefined);
       setGates(found.layers.map(({ heads }) => Array<number>(heads).fill(1)));
       if (found.task === "fill-mask") setText(`the film was ${found.mask ?? "[MASK]"}.`);
       setFacts(found);
     });
     if (opened) await rank("gradient");
+    else own.drop();
   };
 
   const rank = async (method: Importance | "learned"): Promise<void> => {
@@ -145,9 +150,10 @@ export function useHeads(): Heads {
   };
 
   const learn = async (request: Omit<LearnRequest, "texts">): Promise<void> => {
+    const before = moments;
     setMoments([]);
     const found: LearnMoment[] = [];
-    await jobs.run("learn", "Starting", async (onJob) => {
+    const done = await jobs.run("learn", "Starting", async (onJob) => {
       const onMoment = (moment: LearnMoment): void => {
         found.push(moment);
         setMoments([...found]);
@@ -159,6 +165,8 @@ export function useHeads(): Heads {
       setMeasure("learned");
       setScores(outcome.scores);
     });
+    // The gates are as they were, and so is what is told of them.
+    if (!done) setMoments(before);
   };
 
   const remove = async (): Promise<void> => {
@@ -185,6 +193,7 @@ export function useHeads(): Heads {
     setText,
     texts,
     setTexts,
+    hasOwnTexts: texts !== firstTexts,
     live,
     moments,
     learned,

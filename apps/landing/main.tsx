@@ -115,7 +115,8 @@ function Landing() {
         <h2 id="measured">Measured</h2>
         <p>
           By the experiments of the repository, three to five seeds each, the same steps, optimiser and
-          batches for every method. Bold is the best of a column, or a lead that counts.
+          batches for every method. Bold is the best of a column, or a lead that counts. Wide tables scroll to
+          the side.
         </p>
         {measured.map(([title, name]) => (
           <Measured key={name} title={title} of={tables.get(name)!} />

@@ -195,7 +195,12 @@ export function ImbalanceChart({ records, pull }: ViewProps) {
               marginLeft: 48,
               clip: true,
               x: timeAxis,
-              y: { label: "log₁₀ |‖ω‖² − γ²|", domain: [-9, 1.5], grid: true, ticks: 5 },
+              y: {
+                label: "log₁₀ |‖ω‖² − γ²|",
+                domain: [-9, Math.max(1.5, Math.log10(first) + 0.3)],
+                grid: true,
+                ticks: 5,
+              },
               marks: [
                 Plot.line(measured, {
                   x: "time",
@@ -217,6 +222,7 @@ export function ImbalanceChart({ records, pull }: ViewProps) {
 /** ‖w‖ over time, and the moment of death. */
 export function NormChart({ records, pull }: ViewProps) {
   const death = records.find(({ norm }) => norm < deadNorm);
+  const shown = records.filter(({ norm }) => norm > 1e-9);
   return (
     <figure>
       <h3>The norm of the group</h3>
@@ -232,9 +238,9 @@ export function NormChart({ records, pull }: ViewProps) {
               y: { label: "log₁₀ ‖w‖", domain: [-9, 1], grid: true, ticks: 5 },
               marks: [
                 Plot.ruleY([Math.log10(deadNorm)], { stroke: "var(--bad)", strokeDasharray: "5 4" }),
-                Plot.line(records, {
+                Plot.line(shown, {
                   x: "time",
-                  y: ({ norm }: FlowRecord) => Math.log10(Math.max(norm, 1e-9)),
+                  y: ({ norm }: FlowRecord) => Math.log10(norm),
                   stroke: "var(--accent)",
                   strokeWidth: 2.5,
                 }),
@@ -245,7 +251,7 @@ export function NormChart({ records, pull }: ViewProps) {
         ]}
       />
       <figcaption>
-        {`Dead under ${deadNorm} (dashed): first hardly anything happens, then all at once. `}
+        {`Dead under ${deadNorm} (dashed). `}
         {pull.depth === 2
           ? `‖w‖ falls as exp(−2(λ − ‖∇L₀(0)‖)t) in the end, where λ = ${short(pull.lambda)} is over ‖∇L₀(0)‖ = ${short(lassoThreshold(pull.target))}.`
           : `After that ‖w‖ falls as exp(−2λt), λ = ${short(pull.lambda)}.`}

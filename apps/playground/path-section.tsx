@@ -83,7 +83,7 @@ export function PathSection() {
       <p>
         {fixed.rows} rows are drawn with {fixed.groups} groups of {fixed.groupSize} columns; y depends on some
         of the groups alone, and on noise. At each λ gradient descent starts anew, from all groups. A group's
-        line ends where the group dies.
+        line ends where the group dies; with D over 2 it may be found again at another λ.
       </p>
       <div class="fields">
         <Choice
@@ -169,9 +169,10 @@ function PathPlot({
               y: { label: "‖w_j‖", grid: true, domain: [0, Math.max(1, ...lines.map(({ norm }) => norm))] },
               marks: [
                 Plot.ruleY([0]),
-                Plot.line(alive, {
+                // A line is broken where its group is dead.
+                Plot.line(lines, {
                   x: "lambda",
-                  y: "norm",
+                  y: ({ norm }: { norm: number }) => (norm > zeroNorm ? norm : Number.NaN),
                   z: "j",
                   stroke: ({ matters }: { matters: boolean }) => (matters ? "var(--accent)" : "var(--warm)"),
                   strokeWidth: 2,

@@ -171,15 +171,16 @@ export function Progress({
   return (
     <div class="progress">
       <div class="row">
-        <span id={id}>{text}</span>
-        <span role="status" class="visually-hidden">
-          {calm}
-        </span>
+        {/* First, so that it does not move away under the pointer when the text changes. */}
         {onCancel && (
           <button type="button" onClick={onCancel}>
             Cancel
           </button>
         )}
+        <span id={id}>{text}</span>
+        <span role="status" class="visually-hidden">
+          {calm}
+        </span>
       </div>
       <progress aria-labelledby={id} max={1} {...(value !== undefined && { value })} />
     </div>

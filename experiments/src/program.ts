@@ -177,7 +177,7 @@ function listing(): string {
 
 function positive(text: string): number {
   if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
-  throw new DgateError("OPTION", `experiments: ${text} is no count; give a whole number of at least 1.`);
+  throw new DgateError("OPTION", `${text} is no count; give a whole number of at least 1.`);
 }
 
 function failure(error: unknown, { signal, log }: ProgramContext): number {

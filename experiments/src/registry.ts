@@ -67,6 +67,6 @@ function unknown(name: string): never {
   const families = [...new Set(experiments.map(({ family }) => family))];
   throw new DgateError(
     "OPTION",
-    `experiments: there is no "${name}"; families are ${families.join(", ")}, experiments ${experiments.map((each) => each.name).join(", ")}.`,
+    `there is no "${name}"; families are ${families.join(", ")}, experiments ${experiments.map((each) => each.name).join(", ")}.`,
   );
 }

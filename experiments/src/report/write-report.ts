@@ -50,7 +50,7 @@ export async function writeReport({
   if (reported.length === 0) {
     throw new DgateError(
       "DATA",
-      `report: there are no ${source.quick ? "quick runs" : "whole sweeps"} of ${source.backend} in ${source.results}; run pnpm experiments run theory first.`,
+      `report: there are no ${source.quick ? "quick runs" : "whole sweeps"} of ${source.backend} in ${source.results}; run npm run experiments -- run theory${source.quick ? " --quick" : ""} first.`,
     );
   }
   const texts = await Promise.all(

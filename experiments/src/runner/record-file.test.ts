@@ -1,8 +1,8 @@
-import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { appendRecord, prepareRecords, readRecords } from "./record-file.ts";
+import { appendRecord, openRecords, readRecords } from "./record-file.ts";
 import type { RunRecord } from "./run-record.ts";
 
 const record = (hash: string, value: number): RunRecord => ({
@@ -26,7 +26,7 @@ afterEach(async () => rm(folder, { recursive: true, force: true }));
 
 test("what was appended is read, the latest of each hash", async () => {
   expect((await readRecords(path)).size).toBe(0);
-  await prepareRecords(path);
+  await (await openRecords(path))();
   for (const [hash, value] of [
     ["a", 1],
     ["b", 2],
@@ -39,11 +39,11 @@ test("what was appended is read, the latest of each hash", async () => {
 });
 
 test("a line that was cut off by a crash is left out, and the next one is whole", async () => {
-  await prepareRecords(path);
+  await (await openRecords(path))();
   await appendRecord(path, record("a", 1));
   await appendFile(path, '{"hash":"b","set');
   expect([...(await readRecords(path)).keys()]).toEqual(["a"]);
-  await prepareRecords(path);
+  await (await openRecords(path))();
   await appendRecord(path, record("c", 2));
   expect([...(await readRecords(path)).keys()]).toEqual(["a", "c"]);
   expect((await readFile(path, "utf8")).split("\n")).toHaveLength(3);
@@ -52,7 +52,7 @@ test("a line that was cut off by a crash is left out, and the next one is whole"
 test.each(["{", "null", "{}", '{"hash":"a"}'])(
   "a damaged line (%s) is an error that names it",
   async (line) => {
-    await prepareRecords(path);
+    await (await openRecords(path))();
     await appendRecord(path, record("a", 1));
     await appendFile(path, `${line}\n`);
     await expect(readRecords(path)).rejects.toMatchObject({
@@ -65,4 +65,33 @@ test.each(["{", "null", "{}", '{"hash":"a"}'])(
 test("a folder in the place of the file is an error", async () => {
   await writeFile(join(folder, "in"), "");
   await expect(readRecords(path)).rejects.toMatchObject({ code: "IO" });
+});
+
+test("a second process is refused while the first one writes; a lock that was left behind is taken", async () => {
+  const close = await openRecords(path);
+  await expect(openRecords(path)).rejects.toMatchObject({
+    code: "IO",
+    message: expect.stringContaining(`process ${process.pid} makes runs of it`) as string,
+  });
+  await close();
+  // Processes have numbers below 2^22.
+  await writeFile(`${path}.lock`, String(2 ** 22 + 1));
+  await (await openRecords(path))();
+  expect(await readdir(join(folder, "in"))).toEqual([]);
+});
+
+test("a file that cannot be written is told before anything is run", async () => {
+  await mkdir(join(folder, "in"));
+  await writeFile(join(folder, "in/file"), "");
+  await expect(openRecords(join(folder, "in/file/runs.jsonl"))).rejects.toMatchObject({
+    code: "IO",
+    message: expect.stringMatching(/runs\.jsonl: cannot be written \(\w+\); give a folder/) as string,
+  });
+});
+
+test("blank lines are no records", async () => {
+  await (await openRecords(path))();
+  await appendRecord(path, record("a", 1));
+  await appendFile(path, "\n\n");
+  expect([...(await readRecords(path)).keys()]).toEqual(["a"]);
 });

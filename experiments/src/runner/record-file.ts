@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readFile, truncate } from "node:fs/promises";
+import { appendFile, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DgateError } from "@dgate/core";
 import type { RunRecord } from "./run-record.ts";
@@ -10,16 +10,61 @@ import type { RunRecord } from "./run-record.ts";
  */
 export async function readRecords(path: string): Promise<ReadonlyMap<string, RunRecord>> {
   const lines = (await textOf(path)).split("\n").slice(0, -1);
-  const records = lines.map((line, i) => parsed(line, `${path}, line ${i + 1}`));
+  const records = lines.flatMap((line, i) =>
+    line.trim() === "" ? [] : [parsed(line, `${path}, line ${i + 1}`)],
+  );
   return new Map(records.map((record) => [record.hash, record]));
 }
 
-/** Makes a file ready for `appendRecord`: its folder, and no line that was cut off at the end. */
-export async function prepareRecords(path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const text = await textOf(path);
-  const whole = text.slice(0, text.lastIndexOf("\n") + 1);
-  if (whole.length < text.length) await truncate(path, Buffer.byteLength(whole));
+/**
+ * Makes a file ready for `appendRecord`: its folder, and no line that was cut off at the end. Until what it gives is called no other process can do
+ * so: both would make the same runs.
+ *
+ * @throws DgateError `IO` for what cannot be written, or is written by a process that runs
+ */
+export async function openRecords(path: string): Promise<() => Promise<void>> {
+  const lock = `${path}.lock`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await takeLock(path, lock);
+    const text = await textOf(path);
+    const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+    if (whole.length < text.length) await truncate(path, Buffer.byteLength(whole));
+  } catch (error) {
+    if (error instanceof DgateError) throw error;
+    const { code } = error as NodeJS.ErrnoException; // of node:fs
+    throw new DgateError("IO", `${path}: cannot be written (${code}); give a folder that can, by --results.`);
+  }
+  return () => rm(lock, { force: true });
+}
+
+/** Writes this process into a lock that is not there, or whose process is gone. */
+async function takeLock(path: string, lock: string): Promise<void> {
+  for (;;) {
+    try {
+      await writeFile(lock, String(process.pid), { flag: "wx" });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    const holder = Number(await textOf(lock));
+    if (holder > 0 && isRunning(holder)) {
+      throw new DgateError(
+        "IO",
+        `${path}: process ${holder} makes runs of it; wait for it, give another folder by --results, or remove ${lock} if that is something else.`,
+      );
+    }
+    await rm(lock, { force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
 }
 
 /** Adds a record as a line. */

@@ -7,7 +7,7 @@ import { DgateError, type DgateErrorCode } from "@dgate/core";
 import { Tinypool } from "tinypool";
 import type { Experiment, Run, RunContext, Setup, Sweep } from "../experiment.ts";
 import { provenance } from "./provenance.ts";
-import { appendRecord, prepareRecords, readRecords } from "./record-file.ts";
+import { appendRecord, openRecords, readRecords } from "./record-file.ts";
 import { runHash } from "./run-hash.ts";
 import type { RunRecord } from "./run-record.ts";
 import type { Job, Work } from "./worker.ts";
@@ -32,7 +32,7 @@ export interface RunOptions extends Sweep, RunContext {
  * Makes the runs of an experiment that its file does not have yet, and gives all. One that is stopped goes on where it was: every run is on disk as soon
  * as it is over.
  *
- * @throws DgateError as `readRecords`; what `measure` threw first, with its setup, when all other runs are made; the reason of the signal
+ * @throws DgateError as `readRecords` and `openRecords`; what `measure` threw first, with its setup, when all other runs are made; the reason of the signal
  */
 export async function runExperiment(experiment: Experiment, options: RunOptions): Promise<readonly Run[]> {
   const { file, backend, signal, onRun } = options;
@@ -43,14 +43,18 @@ export async function runExperiment(experiment: Experiment, options: RunOptions)
     return !record || (experiment.isAbsent?.(record.result) ?? false);
   });
   let done = setups.length - missing.length;
-  await prepareRecords(file);
-  await inProcesses(experiment, missing, options, async (record) => {
-    const known = records.get(record.hash);
-    if (!known || !isDeepStrictEqual(known.result, record.result)) await appendRecord(file, record);
-    records.set(record.hash, record);
-    done += 1;
-    onRun?.(done, setups.length, record);
-  });
+  const close = missing.length > 0 ? await openRecords(file) : async (): Promise<void> => {};
+  try {
+    await inProcesses(experiment, missing, options, async (record) => {
+      const known = records.get(record.hash);
+      if (!known || !isDeepStrictEqual(known.result, record.result)) await appendRecord(file, record);
+      records.set(record.hash, record);
+      done += 1;
+      onRun?.(done, setups.length, record);
+    });
+  } finally {
+    await close();
+  }
   signal?.throwIfAborted();
   return setups.map((setup) => records.get(runHash(experiment, setup, backend))!);
 }

@@ -170,7 +170,7 @@ function tableAtSizes(trained: TrainedRuns, { sweeps, score, sizes }: ConcludeOp
   );
   const dense = trained.points(sweeps[0]!.method.name).map((point) => scale * point.score);
   return {
-    title: `${name[0]!.toUpperCase()}${name.slice(1)} in ${unit} at a number of groups (${trained.groups} in all: dense ${plusMinus(dense, digits)}), between the points of each run; means ± standard deviations of ${trained.seeds.length} seeds`,
+    title: `${name[0]!.toUpperCase()}${name.slice(1)} in ${unit} with at most so many groups (${trained.groups} in all: dense ${plusMinus(dense, digits)}), by the best points of each run and lines between them; means ± standard deviations of ${trained.seeds.length} seeds`,
     header: ["", ...sizes.map((size) => String(Math.round(size * trained.groups)))],
     rows: compared.map(({ method }, m) => [
       method.name,

@@ -11,7 +11,7 @@ import { dataFolder } from "@dgate/testing/data-folder";
 export function requiredDataFolder(): string {
   const folder = dataFolder();
   if (folder !== undefined) return folder;
-  throw new DgateError("IO", "experiments: there is no folder with data; set DGATE_DATA to one.");
+  throw new DgateError("IO", "there is no folder with data; set DGATE_DATA to one.");
 }
 
 /** The first file that is not there. */

@@ -11,7 +11,8 @@ let said = false;
 export function dataFolder(): string | undefined {
   const folder = process.env["DGATE_DATA"] ?? join(import.meta.dirname, "../../../../shared/data");
   if (existsSync(folder)) return folder;
-  if (!said) console.warn(`Skipped: tests that need real data; ${folder} is not there (set DGATE_DATA).`);
+  if (!said)
+    console.warn(`No real data: ${folder} is not there (set DGATE_DATA); tests that need it are skipped.`);
   said = true;
   return undefined;
 }

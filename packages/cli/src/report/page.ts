@@ -157,9 +157,9 @@ function settingsSection({ settings, backend }: TrainDocument): string {
     testSize,
   } = settings;
   const text =
-    `${trainSize} examples to train on, ${testSize} to test; ${epochs} epochs of batch ${batch}, ` +
+    `${trainSize} examples to train on, ${testSize} to test; ${epochs === 1 ? "1 epoch" : `${epochs} epochs`} of batch ${batch}, ` +
     `${optimizer}${optimizer === "sgd" ? ` with momentum ${momentum}` : ""}, rate ${lr} held for 70 % of the steps, then cosine to 0, warm-up ${warmup} epochs; ` +
-    `λ = ${lambda}${lambdaSchedule === "constant" ? "" : ", up from 0 over the first 30 % of the steps and down to 0 over the last 30 %"}, sites: ${sites.join(", ")}; factors start ${initialisation}; a group is dead at ${threshold} of its site's largest norm; seed ${seed}; ` +
+    `λ = ${Number(lambda.toPrecision(3))}${lambdaSchedule === "constant" ? "" : ", up from 0 over the first 30 % of the steps and down to 0 over the last 30 %"}, sites: ${sites.join(", ")}; factors start ${initialisation}; a group is dead at ${threshold} of its site's largest norm; seed ${seed}; ` +
     `tfjs backend ${backend}. No fine-tuning after pruning.`;
   return `<section><h2>How it was trained</h2><p>${escapeHtml(text)}</p></section>`;
 }

@@ -50,6 +50,10 @@ function powerLabel(value: number): string {
   return `${digits === "1.0" ? "" : `${digits}·`}10${power}`;
 }
 
+/** Labels of another axis: at its ends numbers are as they come. */
+const plainLabel = (value: number): string =>
+  String(Math.abs(value) < 1000 ? Number(value.toPrecision(3)) : Math.round(value));
+
 /** A y axis and an x axis with the page's colours. */
 export function axis(name: string, rest: Record<string, unknown> = {}): Record<string, unknown> {
   return {
@@ -61,7 +65,7 @@ export function axis(name: string, rest: Record<string, unknown> = {}): Record<s
       color: ink.faint,
       fontSize: 11,
       hideOverlap: true,
-      ...(rest["type"] === "log" ? { formatter: powerLabel } : {}),
+      formatter: rest["type"] === "log" ? powerLabel : plainLabel,
     },
     splitLine: { lineStyle: { color: ink.line, opacity: 0.5 } },
     ...rest,

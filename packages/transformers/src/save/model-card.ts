@@ -18,12 +18,13 @@ export interface CardFacts extends Omit<SaveReport, "folder"> {
 export function modelCard(pruned: PrunedTransformer, facts: CardFacts): string {
   const { kind, files } = pruned.gates.internals.model;
   const { learned } = pruned;
+  const blocks = remainingBlocks(pruned);
   const sections = [
     frontMatter(pruned, facts),
     `# ${facts.name}`,
-    `${baseOf(files.name)}, with attention heads and neurons removed for good by [D-Gate](https://github.com/dgate-js/dgate). ` +
+    `${baseOf(files.name)}, ${removedWhat(blocks)} by [D-Gate](https://github.com/dgate-js/dgate). ` +
       `It runs in transformers.js ${listed(facts.versions.map(String))} as a \`${kind.task}\` pipeline.`,
-    ...removalSection(remainingBlocks(pruned)),
+    ...removalSection(blocks),
     "## Size",
     sizeTable(facts.before, facts.after),
     `Multiply–adds are counted for ${dimsText(pruned)}.`,
@@ -63,6 +64,20 @@ function frontMatter({ gates }: PrunedTransformer, { base }: CardFacts): string 
     "- onnx",
   ];
   return ["---", ...lines, "---"].join("\n");
+}
+
+const groupNames = {
+  heads: "attention heads",
+  ffn: "neurons",
+  layers: "residual branches",
+} as const satisfies Record<RemainingBlock["group"], string>;
+
+/** `with attention heads and neurons removed for good`, of what there was to remove. */
+function removedWhat(blocks: readonly RemainingBlock[]): string {
+  const smaller = blocks.filter(({ kept, groups }) => kept.length < groups);
+  const groups = new Set(smaller.map(({ group }) => group));
+  if (groups.size === 0) return "whole, written";
+  return `with ${listed([...groups].map((group) => groupNames[group]))} removed for good`;
 }
 
 function removalSection(blocks: readonly RemainingBlock[]): string[] {
