@@ -124,7 +124,7 @@ export function useDeployment(): Deployment {
     request,
     setRequest,
     outcome,
-    changedSince: pruned !== undefined && pruned.request !== request,
+    changedSince: pruned !== undefined && JSON.stringify(pruned.request) !== JSON.stringify(request),
     measured,
     jobs,
     open: (chosen) => openFrom("Reading", async () => chosen),

@@ -49,7 +49,7 @@ const plane = (x: string, y: string, horizontal: Point, vertical: Point): Plot.P
   // All four: layers without axes would have smaller ones, and not lie on the others.
   marginTop: 20,
   marginRight: 20,
-  marginBottom: 36,
+  marginBottom: 38,
   marginLeft: 44,
   x: { label: x, domain: [...horizontal], ticks: 5 },
   y: { label: y, domain: [...vertical], ticks: 5 },

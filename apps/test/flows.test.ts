@@ -219,6 +219,11 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
     await page.getByRole("button", { name: "Download example-pruned.onnx" }).waitFor();
     const { name, bytes } = await downloadBy(page, "Download example-pruned.onnx");
     expect(name).toBe("example-pruned.onnx");
+    const changed = page.getByText("The settings have changed since");
+    await slide(page, "Stays", 0.7);
+    await changed.waitFor();
+    await slide(page, "Stays", 0.5);
+    await changed.waitFor({ state: "detached" });
     const left = countCosts(readModel(bytes)).macs / 25_003_264;
     expect(left).toBeGreaterThan(0.4);
     expect(left).toBeLessThanOrEqual(0.5);

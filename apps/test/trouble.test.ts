@@ -118,6 +118,14 @@ describe.skipIf(!hasChromium())("what goes wrong is told where it does, and the 
     await figure(page, "heads on", /^12 of 12$/).waitFor();
     await page.getByRole("button", { name: /^Layer 0, head 0, importance/ }).waitFor();
     expect(asked).toContain("onnx/model.onnx");
+    // What does not open leaves what is open.
+    const none = mkdtempSync(join(tmpdir(), "dgate-none-"));
+    writeFileSync(join(none, "notes.txt"), "no model");
+    await page.locator("input[type=file]").setInputFiles(none);
+    await page.getByRole("alert").filter({ hasText: "config.json" }).waitFor();
+    rmSync(none, { recursive: true });
+    await figure(page, "heads on", /^12 of 12$/).waitFor();
+
     const learning = page.locator("section", { hasText: "3. Learn which heads matter" });
     const latency = page.locator(".now[aria-busy=false]", { hasText: "with gates" });
     await latency.waitFor();

@@ -30,8 +30,12 @@ export function Chart({ label, height, layers }: ChartProps) {
     drawn.current = layers.map(({ key, options }, i) => {
       const last = drawn.current[i];
       if (last && last.key === key && last.width === width) return last;
+      const { x, marginBottom = 38, ...given } = options();
       const element = plot({
-        ...options(),
+        ...given,
+        // At its end the name of the axis would lie on the last tick.
+        x: { labelAnchor: "center", ...x },
+        marginBottom,
         width,
         height,
         style: { color: "var(--ink)", background: "none", fontSize: "12px" },
