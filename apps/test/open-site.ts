@@ -120,7 +120,7 @@ export async function cancelAtOnce(page: Page, name: string, told = ""): Promise
 /**
  * Lets the workers that a page starts from now on break down.
  *
- * @returns presses a button, and as soon as its job runs tells the page of the last worker what a browser tells of one that has run out of memory
+ * @returns presses a button, and as soon as its job runs tells the page of the last worker that is there what a browser tells of one that has run out of memory
  */
 export async function breakable(page: Page): Promise<(button: string) => Promise<void>> {
   await page.evaluate(() => {
@@ -132,6 +132,10 @@ export async function breakable(page: Page): Promise<(button: string) => Promise
         constructor(...args: ConstructorParameters<typeof Worker>) {
           super(...args);
           workers.push(this);
+        }
+        override terminate(): void {
+          workers.splice(workers.indexOf(this), 1);
+          super.terminate();
         }
       },
     });

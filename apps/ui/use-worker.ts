@@ -39,6 +39,7 @@ export function useWorker<Api>(
     const own = { worker, remote: wrap<Api>(worker) };
     worker.addEventListener("error", ({ message }) => {
       const ofPage = running.current === own;
+      if (!ofPage && candidate.current !== own) return;
       stop(ofPage ? running : candidate);
       crashed.current(
         new Error(
