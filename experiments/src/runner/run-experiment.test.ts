@@ -91,3 +91,16 @@ test("a run that fails leaves the others to be made, and is told", async () => {
   expect(failed[1]).toContain('"depth":1');
   expect(await lines()).toBe(1);
 });
+
+test("runs are not tried for ever where none can be made", async () => {
+  const hopeless: Experiment = {
+    ...identity,
+    setups: () => Array.from({ length: 8 }, (_, i) => ({ seed: i, depth: 0, cases: 1 })),
+  };
+  const failed: string[] = [];
+  const onFailure = ({ message }: Error): void => void failed.push(message);
+  await expect(runExperiment(hopeless, { ...options, file, seeds: [1], onFailure })).rejects.toMatchObject({
+    message: expect.stringContaining("(3 runs of 8 failed)") as string,
+  });
+  expect(failed).toHaveLength(3);
+});

@@ -80,14 +80,17 @@ async function inProcesses(
   const any = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   setMaxListeners(0, any); // one for each run that waits
   const failures: DgateError[] = [];
+  let made = 0;
   const one = async (setup: Setup): Promise<void> => {
     const work = await runIn(pool, { experiment: experiment.name, setup, context: { backend } }, any);
     if (work === undefined) return;
     if (work instanceof DgateError) {
       failures.push(work);
       onFailure?.(work);
+      if (made === 0 && failures.length === hopeless) stop.abort(failureOf(failures, setups.length));
       return;
     }
+    made += 1;
     try {
       const { result, seconds } = work;
       await onRecord({
@@ -109,10 +112,16 @@ async function inProcesses(
     await pool.destroy();
   }
   any.throwIfAborted();
-  const [first] = failures;
-  if (!first) return;
-  const more = failures.length > 1 ? ` (${failures.length} runs of ${setups.length} failed)` : "";
-  throw new DgateError(first.code, `${first.message}${more}`, { cause: first });
+  if (failures.length > 0) throw failureOf(failures, setups.length);
+}
+
+/** Failures after which others are not tried, where no run was made: something is missing that all need. */
+const hopeless = 3;
+
+function failureOf(failures: readonly DgateError[], tried: number): DgateError {
+  const first = failures[0]!;
+  const more = failures.length > 1 ? ` (${failures.length} runs of ${tried} failed)` : "";
+  return new DgateError(first.code, `${first.message}${more}`, { cause: first });
 }
 
 /** What a run has come to, or why it has not; undefined if it was stopped. */
