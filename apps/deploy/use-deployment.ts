@@ -48,6 +48,9 @@ const nothing: Opened = { files: [], models: [] };
 const fetching = (tell: (job: Job) => void) =>
   proxy((loaded: number, total: number | undefined) => tell(runtimeJob(loaded, total)));
 
+/** Two requests with one text ask for the same; kinds are in the order in which they were chosen. */
+const textOf = ({ kinds, ...rest }: PruneRequest): string => JSON.stringify([rest, kinds.toSorted()]);
+
 /** What is pruned lies in the page: a worker that ends takes nothing along that its successor cannot read anew. */
 export function useDeployment(): Deployment {
   const [{ files, models }, setOpened] = useState(nothing);
@@ -124,7 +127,7 @@ export function useDeployment(): Deployment {
     request,
     setRequest,
     outcome,
-    changedSince: pruned !== undefined && JSON.stringify(pruned.request) !== JSON.stringify(request),
+    changedSince: pruned !== undefined && textOf(pruned.request) !== textOf(request),
     measured,
     jobs,
     open: (chosen) => openFrom("Reading", async () => chosen),

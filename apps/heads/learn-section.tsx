@@ -1,5 +1,5 @@
 import * as Plot from "@observablehq/plot";
-import { useId, useState } from "preact/hooks";
+import { useId, useMemo, useState } from "preact/hooks";
 import { Chart } from "../ui/chart.tsx";
 import { Choice, Notice, Slider } from "../ui/controls.tsx";
 import { percent, short } from "../ui/format.ts";
@@ -136,6 +136,16 @@ export function LearnSection({
   );
 }
 
+/** Which part of the heads was alive after which step. In the end no gate is looked at any more: the strongest stay, as many as are wanted. */
+function aliveOf(
+  moments: readonly LearnMoment[],
+  stays: number | undefined,
+): readonly { readonly step: number; readonly active: number }[] {
+  const seen = moments.flatMap(({ step, active }) => (active === undefined ? [] : [{ step, active }]));
+  const [cut, last] = [seen.at(-1)?.step ?? 0, moments.findLast(({ loss }) => loss !== undefined)?.step ?? 0];
+  return stays === undefined ? seen : [...seen, { step: cut, active: stays }, { step: last, active: stays }];
+}
+
 /** Steps whose losses are averaged. */
 const meanSteps = 20;
 
@@ -147,6 +157,7 @@ function LossChart({
   /** Part of the heads that stays in the end, once that is known. */
   readonly stays: number | undefined;
 }) {
+  const alive = useMemo(() => aliveOf(moments, stays), [moments, stays]);
   const told = moments.filter(({ loss }) => loss !== undefined && loss > 0);
   const mean = told.map(({ step }, i) => {
     const window = told.slice(Math.max(0, i - meanSteps + 1), i + 1);
@@ -154,11 +165,6 @@ function LossChart({
   });
   const last = told.at(-1);
   if (!last) return null;
-  const seen = told.flatMap(({ step, active }) => (active === undefined ? [] : [{ step, active }]));
-  // Then no gate is looked at any more: the strongest stay, as many as are wanted.
-  const cut = seen.at(-1)?.step ?? 0;
-  const alive =
-    stays === undefined ? seen : [...seen, { step: cut, active: stays }, { step: last.step, active: stays }];
   return (
     <div class="columns two">
       <figure>
@@ -191,7 +197,7 @@ function LossChart({
           height={180}
           layers={[
             {
-              key: stays === undefined ? moments : alive,
+              key: alive,
               options: () => ({
                 marginLeft: 52,
                 x: { label: "step", domain: [0, Math.max(1, last.step)] },

@@ -1,3 +1,4 @@
+import { Notice } from "../ui/controls.tsx";
 import { showPage } from "../ui/shell.tsx";
 import { HeadsSection } from "./heads-section.tsx";
 import { LearnSection } from "./learn-section.tsx";
@@ -12,6 +13,9 @@ function HeadsPage() {
     <>
       <PickSection disabled={jobs.running !== undefined} onPick={(chosen) => void all.open(chosen)}>
         {jobs.status("pick")}
+        {all.lost && jobs.running !== "pick" && (
+          <Notice>The model below is gone with the worker that held it: open one to go on.</Notice>
+        )}
       </PickSection>
       {facts && <HeadsSection of={all} facts={facts} />}
       {facts && (

@@ -36,6 +36,8 @@ export interface Heads {
   readonly jobs: Jobs<Place>;
   /** Nothing can be asked now: a job runs, or the model is gone with its worker. */
   readonly busy: boolean;
+  /** The model is gone with its worker. */
+  readonly lost: boolean;
   readonly source: ModelSource["kind"];
   readonly facts: ModelFacts | undefined;
   readonly gates: HeadNumbers;
@@ -94,8 +96,13 @@ export function useHeads(): Heads {
 
   const { api, another } = useWorker<HeadsWorker>(startWorker, ({ message }, ofPage) => {
     jobs.giveUp(ofPage ? `${message} The model is gone with it: open it again in step 1.` : message, "pick");
-    if (ofPage) setLost(true);
+    if (!ofPage) return;
+    opening.current?.drop();
+    setLost(true);
+    setMoments(momentsBefore.current);
   });
+  /** Of the learning that the gates come from. */
+  const momentsBefore = useRef(moments);
   const opening = useRef<Candidate<HeadsWorker>>(undefined);
   const jobs = useJobs<Place>((place) => {
     if (place !== "pick") return void api().cancel();
@@ -123,6 +130,7 @@ export function useHeads(): Heads {
       setSource(chosen.kind);
       setScores(undefined);
       setMoments([]);
+      momentsBefore.current = [];
       setLearned(undefined);
       setRemoved(undefined);
       setGates(found.layers.map(({ heads }) => Array<number>(heads).fill(1)));
@@ -150,7 +158,7 @@ export function useHeads(): Heads {
   };
 
   const learn = async (request: Omit<LearnRequest, "texts">): Promise<void> => {
-    const before = moments;
+    momentsBefore.current = moments;
     setMoments([]);
     const found: LearnMoment[] = [];
     const done = await jobs.run("learn", "Starting", async (onJob) => {
@@ -166,7 +174,8 @@ export function useHeads(): Heads {
       setScores(outcome.scores);
     });
     // The gates are as they were, and so is what is told of them.
-    if (!done) setMoments(before);
+    if (done) momentsBefore.current = found;
+    else setMoments(momentsBefore.current);
   };
 
   const remove = async (): Promise<void> => {
@@ -182,6 +191,7 @@ export function useHeads(): Heads {
   return {
     jobs,
     busy,
+    lost,
     source,
     facts,
     gates,

@@ -134,7 +134,7 @@ export async function breakable(page: Page): Promise<(button: string) => Promise
           workers.push(this);
         }
         override terminate(): void {
-          workers.splice(workers.indexOf(this), 1);
+          if (workers.includes(this)) workers.splice(workers.indexOf(this), 1);
           super.terminate();
         }
       },

@@ -64,7 +64,8 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
           if (!(await runOne(experiment, flags, context))) code = 1;
         } catch (error) {
           // The others of a family can be run nevertheless.
-          code = failure(error, context);
+          const own = failure(error, context);
+          code = context.signal.aborted ? own : 1;
           if (context.signal.aborted) return;
         }
       }

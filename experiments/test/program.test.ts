@@ -69,6 +69,6 @@ test("what is not there is said with what is", async () => {
   expect(await call("report", "--results", join(folder, "results"))).toMatchObject({ code: 1 });
   expect(await call("report", "--results", join(folder, "none"))).toMatchObject({
     code: 1,
-    logged: [expect.stringContaining("npm run experiments -- run theory")],
+    logged: [expect.stringContaining("npm run experiments -- run NAME")],
   });
 });

@@ -50,7 +50,7 @@ export async function writeReport({
   if (reported.length === 0) {
     throw new DgateError(
       "DATA",
-      `report: there are no ${source.quick ? "quick runs" : "whole sweeps"} of ${source.backend} in ${source.results}; run npm run experiments -- run theory${source.quick ? " --quick" : ""} first.`,
+      `report: there are no ${source.quick ? "quick runs" : "whole sweeps"} of ${source.backend} in ${source.results}; make them with the same options by npm run experiments -- run NAME.`,
     );
   }
   const texts = await Promise.all(

@@ -1,6 +1,7 @@
-import { appendFile, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readFile, truncate } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DgateError } from "@dgate/core";
+import { lock } from "proper-lockfile";
 import type { RunRecord } from "./run-record.ts";
 
 /**
@@ -20,52 +21,33 @@ export async function readRecords(path: string): Promise<ReadonlyMap<string, Run
  * Makes a file ready for `appendRecord`: its folder, and no line that was cut off at the end. Until what it gives is called no other process can do
  * so: both would make the same runs.
  *
- * @throws DgateError `IO` for what cannot be written, or is written by a process that runs
+ * @throws DgateError `IO` for what cannot be written, or is written by another process
  */
 export async function openRecords(path: string): Promise<() => Promise<void>> {
-  const lock = `${path}.lock`;
+  let release: () => Promise<void> = nothing;
   try {
     await mkdir(dirname(path), { recursive: true });
-    await takeLock(path, lock);
+    // A machine that slept may have lost it; what is written then is whole lines all the same.
+    release = await lock(path, { realpath: false, onCompromised: () => {} });
     const text = await textOf(path);
     const whole = text.slice(0, text.lastIndexOf("\n") + 1);
     if (whole.length < text.length) await truncate(path, Buffer.byteLength(whole));
-  } catch (error) {
-    if (error instanceof DgateError) throw error;
-    const { code } = error as NodeJS.ErrnoException; // of node:fs
-    throw new DgateError("IO", `${path}: cannot be written (${code}); give a folder that can, by --results.`);
+  } catch (cause) {
+    await release();
+    if (cause instanceof DgateError) throw cause;
+    const { code } = cause as NodeJS.ErrnoException; // of node:fs, or of the lock
+    throw new DgateError(
+      "IO",
+      code === "ELOCKED"
+        ? `${path}: another process makes runs of it, or was killed less than ten seconds ago; wait, or give another folder by --results.`
+        : `${path}: cannot be written (${code}); give a folder that can, by --results.`,
+      { cause },
+    );
   }
-  return () => rm(lock, { force: true });
+  return () => release().catch(nothing); // one that was lost
 }
 
-/** Writes this process into a lock that is not there, or whose process is gone. */
-async function takeLock(path: string, lock: string): Promise<void> {
-  for (;;) {
-    try {
-      await writeFile(lock, String(process.pid), { flag: "wx" });
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    const holder = Number(await textOf(lock));
-    if (holder > 0 && isRunning(holder)) {
-      throw new DgateError(
-        "IO",
-        `${path}: process ${holder} makes runs of it; wait for it, give another folder by --results, or remove ${lock} if that is something else.`,
-      );
-    }
-    await rm(lock, { force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
+const nothing = async (): Promise<void> => {};
 
 /** Adds a record as a line. */
 export async function appendRecord(path: string, record: RunRecord): Promise<void> {

@@ -100,7 +100,14 @@ test("runs are not tried for ever where none can be made", async () => {
   const failed: string[] = [];
   const onFailure = ({ message }: Error): void => void failed.push(message);
   await expect(runExperiment(hopeless, { ...options, file, seeds: [1], onFailure })).rejects.toMatchObject({
-    message: expect.stringContaining("(3 runs of 8 failed)") as string,
+    message: expect.stringContaining("(the first 3 runs failed, the others of 8 were not tried)") as string,
   });
   expect(failed).toHaveLength(3);
+  // With one that is there others may be made.
+  const [ready] = identity.setups({ quick: true, seeds: [1] });
+  await runExperiment({ ...identity, setups: () => [ready!] }, { ...options, file, seeds: [1] });
+  const some: Experiment = { ...hopeless, setups: (sweep) => [ready!, ...hopeless.setups(sweep)] };
+  await expect(runExperiment(some, { ...options, file, seeds: [1] })).rejects.toMatchObject({
+    message: expect.stringContaining("(8 runs of 8 failed)") as string,
+  });
 });

@@ -32,28 +32,35 @@ export interface RunOptions extends Sweep, RunContext {
  * Makes the runs of an experiment that its file does not have yet, and gives all. One that is stopped goes on where it was: every run is on disk as soon
  * as it is over.
  *
- * @throws DgateError as `readRecords` and `openRecords`; what `measure` threw first, with its setup, when all other runs are made; the reason of the signal
+ * @throws DgateError as `readRecords` and `openRecords`; what `measure` threw first, with its setup, when all other runs are made, or when
+ *   none can be; the reason of the signal
  */
 export async function runExperiment(experiment: Experiment, options: RunOptions): Promise<readonly Run[]> {
   const { file, backend, signal, onRun } = options;
   const setups = experiment.setups(options);
-  const records = new Map(await readRecords(file));
-  const missing = setups.filter((setup) => {
-    const record = records.get(runHash(experiment, setup, backend));
-    return !record || (experiment.isAbsent?.(record.result) ?? false);
-  });
-  let done = setups.length - missing.length;
-  const close = missing.length > 0 ? await openRecords(file) : async (): Promise<void> => {};
-  try {
-    await inProcesses(experiment, missing, options, async (record) => {
-      const known = records.get(record.hash);
-      if (!known || !isDeepStrictEqual(known.result, record.result)) await appendRecord(file, record);
-      records.set(record.hash, record);
-      done += 1;
-      onRun?.(done, setups.length, record);
+  let records = new Map(await readRecords(file));
+  const missing = (): readonly Setup[] =>
+    setups.filter((setup) => {
+      const record = records.get(runHash(experiment, setup, backend));
+      return !record || (experiment.isAbsent?.(record.result) ?? false);
     });
-  } finally {
-    await close();
+  if (missing().length > 0) {
+    const close = await openRecords(file);
+    try {
+      // Another process may have made some until now.
+      records = new Map(await readRecords(file));
+      const left = missing();
+      let done = setups.length - left.length;
+      await inProcesses(experiment, left, { ...options, someAreThere: done > 0 }, async (record) => {
+        const known = records.get(record.hash);
+        if (!known || !isDeepStrictEqual(known.result, record.result)) await appendRecord(file, record);
+        records.set(record.hash, record);
+        done += 1;
+        onRun?.(done, setups.length, record);
+      });
+    } finally {
+      await close();
+    }
   }
   signal?.throwIfAborted();
   return setups.map((setup) => records.get(runHash(experiment, setup, backend))!);
@@ -62,7 +69,13 @@ export async function runExperiment(experiment: Experiment, options: RunOptions)
 async function inProcesses(
   experiment: Experiment,
   setups: readonly Setup[],
-  { backend, processes = Math.max(2, availableParallelism() - 1), signal, onFailure }: RunOptions,
+  {
+    backend,
+    processes = Math.max(2, availableParallelism() - 1),
+    signal,
+    onFailure,
+    someAreThere,
+  }: RunOptions & { readonly someAreThere: boolean },
   onRecord: (record: RunRecord) => Promise<void>,
 ): Promise<void> {
   if (setups.length === 0) return;
@@ -80,17 +93,20 @@ async function inProcesses(
   const any = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   setMaxListeners(0, any); // one for each run that waits
   const failures: DgateError[] = [];
-  let made = 0;
+  let isHopeless = !someAreThere;
   const one = async (setup: Setup): Promise<void> => {
     const work = await runIn(pool, { experiment: experiment.name, setup, context: { backend } }, any);
     if (work === undefined) return;
     if (work instanceof DgateError) {
       failures.push(work);
       onFailure?.(work);
-      if (made === 0 && failures.length === hopeless) stop.abort(failureOf(failures, setups.length));
+      if (isHopeless && failures.length === hopeless * count) {
+        const rest = `the first ${failures.length} runs failed, the others of ${setups.length} were not tried`;
+        stop.abort(failureOf(failures, rest));
+      }
       return;
     }
-    made += 1;
+    isHopeless = false;
     try {
       const { result, seconds } = work;
       await onRecord({
@@ -112,17 +128,17 @@ async function inProcesses(
     await pool.destroy();
   }
   any.throwIfAborted();
-  if (failures.length > 0) throw failureOf(failures, setups.length);
+  if (failures.length > 0) throw failureOf(failures, `${failures.length} runs of ${setups.length} failed`);
 }
 
-/** Failures after which others are not tried, where no run was made: something is missing that all need. */
+/** Failures of each process after which no other run is tried, where none was ever made: something is missing that all need. */
 const hopeless = 3;
 
-function failureOf(failures: readonly DgateError[], tried: number): DgateError {
+const failureOf = (failures: readonly DgateError[], how: string): DgateError => {
   const first = failures[0]!;
-  const more = failures.length > 1 ? ` (${failures.length} runs of ${tried} failed)` : "";
-  return new DgateError(first.code, `${first.message}${more}`, { cause: first });
-}
+  const text = failures.length > 1 ? `${first.message} (${how})` : first.message;
+  return new DgateError(first.code, text, { cause: first });
+};
 
 /** What a run has come to, or why it has not; undefined if it was stopped. */
 async function runIn(pool: Tinypool, job: Job, signal: AbortSignal): Promise<Work | DgateError | undefined> {

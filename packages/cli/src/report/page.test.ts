@@ -37,6 +37,15 @@ test("the plotted curves are those of the document", () => {
   expect(page).toContain("pruned D = 3, 6.0×");
 });
 
+test("numbers at the ends of axes are rounded, those of ticks are not", () => {
+  const run = sampleRun(3);
+  const history = run.history.map((record) => ({ ...record, time: 8.123456789 * record.epoch }));
+  const page = reportPage({ runs: [{ ...run, history, settings: { ...run.settings, lambda: 0.1 / 7 } }] });
+  expect(page).not.toMatch(/>\d+\.\d{5,}</);
+  expect(page).toContain("λ = 0.0143");
+  expect(page).toMatch(/>\d+\.\d{1,3}</);
+});
+
 test("names from files cannot become markup", () => {
   const run = sampleRun(3);
   const names = ['<img src=x onerror="alert(1)">', "a & b"];

@@ -52,7 +52,7 @@ function powerLabel(value: number): string {
 
 /** Labels of another axis: at its ends numbers are as they come. */
 const plainLabel = (value: number): string =>
-  String(Math.abs(value) < 1000 ? Number(value.toPrecision(3)) : Math.round(value));
+  String(Math.abs(value) < 1000 ? Number(value.toPrecision(5)) : Math.round(value));
 
 /** A y axis and an x axis with the page's colours. */
 export function axis(name: string, rest: Record<string, unknown> = {}): Record<string, unknown> {

@@ -130,6 +130,7 @@ describe.skipIf(!data)("saving a pruned BERT", () => {
     const card = await readFile(join(folder, "README.md"), "utf8");
     expect(card).toContain("| 1 | 2 of 8 | ·●·●···· |");
     expect(card).toContain("14 of 32 attention heads stay.");
+    expect(card).toContain("with attention heads and neurons removed for good by [D-Gate]");
     expect(card).toContain("pipeline_tag: text-classification");
     expect(card).toContain('await pipeline("text-classification", "/path/to/bert-small"');
     expect(card).toContain("@xenova/transformers");

@@ -89,6 +89,7 @@ describe.skipIf(!data)("saving a pruned decoder", () => {
     });
     const own = await cardOf(await gates.prune());
     expect(own).toContain("## Quality");
+    expect(own).toContain("with attention heads removed for good by [D-Gate]");
     for (const [name, value] of Object.entries(learned.pruned.quality)) {
       expect(own).toContain(`| ${name} | ${learned.dense.quality[name]!.toFixed(4)} | ${value.toFixed(4)} |`);
     }
