@@ -39,7 +39,7 @@ test("the plotted curves are those of the document", () => {
 
 test("numbers at the ends of axes are rounded, those of ticks are not", () => {
   const run = sampleRun(3);
-  const history = run.history.map((record) => ({ ...record, time: 8.123456789 * record.epoch }));
+  const history = run.history.map((record) => ({ ...record, time: 39.85190671 * record.epoch }));
   const page = reportPage({ runs: [{ ...run, history, settings: { ...run.settings, lambda: 0.1 / 7 } }] });
   expect(page).not.toMatch(/>\d+\.\d{5,}</);
   expect(page).toContain("λ = 0.0143");
