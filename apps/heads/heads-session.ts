@@ -191,7 +191,7 @@ export class HeadsSession {
         seconds: report.seconds,
         examples: report.data.examples,
         heldOut: report.data.heldOut,
-        warnings: report.warnings.map(forReaders),
+        warnings: report.warnings,
       };
     });
   }
@@ -387,13 +387,6 @@ const phases = {
   finish: "Training what stays",
   measure: "Pruning and scoring",
 } as const;
-
-/** A warning for readers of the page, who have no learning rate to lower. */
-const forReaders = (warning: string): string =>
-  (warning[0]!.toUpperCase() + warning.slice(1)).replace(
-    "; lower learningRate and gateRate, or give more data.",
-    ": give more texts, or let fewer heads stay.",
-  );
 
 const latencyOf = (times: readonly (readonly number[])[]): Latency => ({
   medians: times.map(median),

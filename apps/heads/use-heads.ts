@@ -54,6 +54,7 @@ export interface Heads {
   readonly hasOwnTexts: boolean;
   /** Undefined while there is no text. */
   readonly live: LiveState | undefined;
+  /** Of the learning that is under way, else of the one that the gates come from. */
   readonly moments: readonly LearnMoment[];
   readonly learned: LearnOutcome | undefined;
   readonly removal: RemovalOutcome | undefined;
@@ -88,8 +89,10 @@ export function useHeads(): Heads {
   const [scores, setScores] = useState<HeadNumbers>();
   const [text, setText] = useState(firstText);
   const [texts, setTexts] = useState(firstTexts);
+  /** Of the learning that is under way. */
   const [moments, setMoments] = useState<readonly LearnMoment[]>([]);
-  const [learned, setLearned] = useState<LearnOutcome>();
+  const [finished, setFinished] = useState<readonly [LearnOutcome, readonly LearnMoment[]]>();
+  const learned = finished?.[0];
   /** What was removed, and what had been learned before. */
   const [removed, setRemoved] = useState<readonly [RemovalOutcome, LearnOutcome | undefined]>();
   const removal = removed?.[0];
@@ -99,10 +102,7 @@ export function useHeads(): Heads {
     if (!ofPage) return;
     opening.current?.drop();
     setLost(true);
-    setMoments(momentsBefore.current);
   });
-  /** Of the learning that the gates come from. */
-  const momentsBefore = useRef(moments);
   const opening = useRef<Candidate<HeadsWorker>>(undefined);
   const jobs = useJobs<Place>((place) => {
     if (place !== "pick") return void api().cancel();
@@ -129,9 +129,7 @@ export function useHeads(): Heads {
       setLost(false);
       setSource(chosen.kind);
       setScores(undefined);
-      setMoments([]);
-      momentsBefore.current = [];
-      setLearned(undefined);
+      setFinished(undefined);
       setRemoved(undefined);
       setGates(found.layers.map(({ heads }) => Array<number>(heads).fill(1)));
       if (found.task === "fill-mask") setText(`the film was ${found.mask ?? "[MASK]"}.`);
@@ -158,10 +156,9 @@ export function useHeads(): Heads {
   };
 
   const learn = async (request: Omit<LearnRequest, "texts">): Promise<void> => {
-    momentsBefore.current = moments;
     setMoments([]);
     const found: LearnMoment[] = [];
-    const done = await jobs.run("learn", "Starting", async (onJob) => {
+    await jobs.run("learn", "Starting", async (onJob) => {
       const onMoment = (moment: LearnMoment): void => {
         found.push(moment);
         setMoments([...found]);
@@ -169,13 +166,10 @@ export function useHeads(): Heads {
       };
       const outcome = await api().learn({ ...request, texts: lines }, proxy(onMoment));
       setGates(outcome.gates);
-      setLearned(outcome);
+      setFinished([outcome, found]);
       setMeasure("learned");
       setScores(outcome.scores);
     });
-    // The gates are as they were, and so is what is told of them.
-    if (done) momentsBefore.current = found;
-    else setMoments(momentsBefore.current);
   };
 
   const remove = async (): Promise<void> => {
@@ -205,7 +199,7 @@ export function useHeads(): Heads {
     setTexts,
     hasOwnTexts: texts !== firstTexts,
     live,
-    moments,
+    moments: jobs.running === "learn" ? moments : (finished?.[1] ?? []),
     learned,
     removal,
     turnedSince: heads.filter(

@@ -196,7 +196,7 @@ function warningsOf(
   if (losses.end > 1.01 * losses.cut) {
     found.push(
       `training after groups were turned off made the loss on held-out data larger (${losses.cut.toPrecision(3)} → ${losses.end.toPrecision(3)}); ` +
-        "lower learningRate and gateRate, or give more data.",
+        "give more data, or lower learningRate and gateRate.",
     );
   }
   if (part.quantized) {
