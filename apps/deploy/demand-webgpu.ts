@@ -1,19 +1,18 @@
 import { DgateError } from "@dgate/core";
+import { webgpuObstacle } from "@dgate/onnx/web";
 
 /**
- * Looks for a GPU before a runtime of 27 MB is fetched for it, and tells readers what `load` tells programmers.
+ * Looks for a GPU before a runtime of 27 MB is fetched for it.
  *
- * @throws DgateError `UNSUPPORTED`
+ * @throws DgateError `UNSUPPORTED` with a remedy for readers of the page
  */
 export async function demandWebGpu(): Promise<void> {
-  // TypeScript has no types for it without a package.
-  const { gpu } = navigator as { readonly gpu?: { requestAdapter(): Promise<unknown> } };
-  if (await gpu?.requestAdapter().catch(() => undefined)) return;
-  const remedy = globalThis.isSecureContext
-    ? "run on WASM, or open the page in a browser that has it"
-    : "run on WASM, or open the page over https";
+  const obstacle = await webgpuObstacle();
+  if (!obstacle) return;
+  // A browser that has it hides it from pages of plain http.
+  const elsewhere = globalThis.isSecureContext ? "in a browser that has one" : "over https";
   throw new DgateError(
     "UNSUPPORTED",
-    gpu ? `This browser offers no GPU: ${remedy}.` : `There is no WebGPU here: ${remedy}.`,
+    `No GPU can be used: ${obstacle}. Run on WASM, or open the page ${elsewhere}.`,
   );
 }

@@ -4,20 +4,12 @@ import { dirname, join } from "node:path";
 import { countCosts, readModel } from "@dgate/onnx";
 import { unzipSync } from "fflate";
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { hasChromium } from "../../test/browser/chromium.ts";
-import { cancelAtOnce, downloadBy, figure, openSite, type Site, slide } from "./open-site.ts";
+import { cancelAtOnce, downloadBy, figure, siteOfSuite, slide } from "./open-site.ts";
 
 describe.skipIf(!hasChromium())("the demos, from the first click to the last", () => {
-  let site: Site;
-
-  beforeAll(async () => {
-    site = await openSite();
-  });
-
-  afterAll(async () => {
-    await site?.close();
-  });
+  const site = siteOfSuite();
 
   test("playground: a group dies where λ is large, lives where it is small, and a path finds the groups that matter", async () => {
     const { page, end } = await site.visit("playground/");
@@ -171,10 +163,10 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
     // It is no longer what is shown, then is again.
     const since = page.getByText("1 head has been turned since");
     const off = page.getByRole("button", { name: /^Layer .* off$/ });
-    const name0 = await off.first().getAttribute("aria-label");
+    const label = await off.first().getAttribute("aria-label");
     await off.first().click();
     await since.waitFor();
-    await page.getByRole("button", { name: name0!.replace(/ off$/, "") }).click();
+    await page.getByRole("button", { name: label!.replace(/ off$/, "") }).click();
     await since.waitFor({ state: "detached" });
     const folder = mkdtempSync(join(tmpdir(), "dgate-heads-"));
     for (const [path, content] of Object.entries(files)) {
@@ -255,15 +247,7 @@ describe.skipIf(!hasChromium())("the demos, from the first click to the last", (
 });
 
 describe.skipIf(!hasChromium())("the demos in a browser without WebGPU", () => {
-  let site: Site;
-
-  beforeAll(async () => {
-    site = await openSite({ webgpu: false });
-  });
-
-  afterAll(async () => {
-    await site?.close();
-  });
+  const site = siteOfSuite({ webgpu: false });
 
   test("train: WebGPU is refused with the reason; the fastest there is, is WASM", async () => {
     const { page, end } = await site.visit("train/");
@@ -290,7 +274,7 @@ describe.skipIf(!hasChromium())("the demos in a browser without WebGPU", () => {
     await page.getByRole("button", { name: "Run on WebGPU" }).click();
     const alert = page.getByRole("alert");
     await alert.waitFor();
-    expect(await alert.textContent()).toMatch(/GPU.*: run on WASM, or open the page/);
+    expect(await alert.textContent()).toMatch(/^No GPU can be used: .*Run on WASM, or open the page /);
     await page.getByRole("button", { name: "Run on WASM" }).click();
     await page.getByText(/^WASM: .* times (?:faster|as fast)$/).waitFor();
     await end();

@@ -1,8 +1,23 @@
 import { gzipSync } from "node:zlib";
 import type { BrowserContext, Download, Locator, Page } from "playwright-core";
-import { expect, inject } from "vitest";
+import { afterAll, beforeAll, expect, inject } from "vitest";
 import { openChromium } from "../../test/browser/chromium.ts";
 import { serve } from "../../test/browser/static-server.ts";
+
+/** The site of a suite: it is opened before the first test, and closed after the last one. */
+export function siteOfSuite(...options: Parameters<typeof openSite>): Pick<Site, "context" | "visit"> {
+  let site: Site | undefined;
+  beforeAll(async () => {
+    site = await openSite(...options);
+  });
+  afterAll(async () => site?.close());
+  return {
+    get context() {
+      return site!.context;
+    },
+    visit: (...page) => site!.visit(...page),
+  };
+}
 
 /** The site under a path of its own, and a browser. */
 export interface Site {
@@ -27,7 +42,7 @@ interface Visit {
 }
 
 /** Serves the site that `build-site.ts` has built. */
-export async function openSite({ webgpu = true }: { readonly webgpu?: boolean } = {}): Promise<Site> {
+async function openSite({ webgpu = true }: { readonly webgpu?: boolean } = {}): Promise<Site> {
   const path = "/some/where/";
   const server = await serve({ [path]: inject("site") }, {});
   const browser = await openChromium({ webgpu });

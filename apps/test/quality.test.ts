@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { hasChromium } from "../../test/browser/chromium.ts";
-import { openSite, type Site } from "./open-site.ts";
+import { siteOfSuite } from "./open-site.ts";
 
 const pages = ["", "playground/", "train/", "heads/", "deploy/"] as const;
 
@@ -8,15 +8,7 @@ const pages = ["", "playground/", "train/", "heads/", "deploy/"] as const;
 const firstContentBytes = 200_000;
 
 describe.skipIf(!hasChromium())("every page of the site", () => {
-  let site: Site;
-
-  beforeAll(async () => {
-    site = await openSite();
-  });
-
-  afterAll(async () => {
-    await site?.close();
-  });
+  const site = siteOfSuite();
 
   test.each(pages)("/%s loads little, from this server alone, without a complaint", async (folder) => {
     const visit = await site.visit(folder);

@@ -2,24 +2,16 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readModel, writeModelParts } from "@dgate/onnx";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { hasChromium } from "../../test/browser/chromium.ts";
 import { exampleModel } from "../deploy/example-model.ts";
 import { hubModel, localHub } from "./local-hub.ts";
-import { breakable, cancelAtOnce, downloadBy, figure, openSite, type Site, slide } from "./open-site.ts";
+import { breakable, cancelAtOnce, downloadBy, figure, siteOfSuite, slide } from "./open-site.ts";
 
 const shortTexts = Array.from({ length: 9 }, (_, i) => `the film is good ${i}.`).join("\n");
 
 describe.skipIf(!hasChromium())("what goes wrong is told where it does, and the page goes on", () => {
-  let site: Site;
-
-  beforeAll(async () => {
-    site = await openSite();
-  });
-
-  afterAll(async () => {
-    await site?.close();
-  });
+  const site = siteOfSuite();
 
   test("deploy: a file that does not open, a cancelled measurement and a worker that breaks down leave the pruned model", async () => {
     const { page, end } = await site.visit("deploy/");
@@ -158,6 +150,7 @@ describe.skipIf(!hasChromium())("what goes wrong is told where it does, and the 
     await page.getByText("Write a text: ").waitFor();
     await breakDown("Learn");
     await learning.getByRole("alert").filter({ hasText: "open it again in step 1" }).waitFor();
+    await page.getByText("The model below is gone with the worker that held it").waitFor();
     expect(await page.getByRole("button", { name: "Learn" }).isDisabled()).toBe(true);
     expect(await page.getByRole("button", { name: "Remove 6 heads" }).isDisabled()).toBe(true);
     await page.getByRole("button", { name: "Open", exact: true }).click();

@@ -11,4 +11,10 @@ export { constantOf, type Feed, numbersOf, type RunData, type RunTensor } from "
 export type { Progress } from "./web/download.ts";
 export type { FetchOptions } from "./web/fetch-model.ts";
 export type { LatencyStats } from "./web/latency.ts";
-export { load, type LoadOptions, type Provider, type WebModel } from "./web/load.ts";
+export {
+  load,
+  type LoadOptions,
+  type Provider,
+  type WebModel,
+  webgpuObstacle,
+} from "./web/load.ts";

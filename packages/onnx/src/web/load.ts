@@ -178,8 +178,8 @@ function importWeb(provider: Provider): Promise<OrtModule> {
     : importOrt("onnxruntime-web", () => import("onnxruntime-web/wasm"));
 }
 
-/** Why WebGPU cannot be had here, if it cannot. */
-async function webgpuObstacle(): Promise<string | undefined> {
+/** Why WebGPU cannot be had here; undefined if it can. For those who ask before they fetch a runtime or a model for it. */
+export async function webgpuObstacle(): Promise<string | undefined> {
   const { gpu } = (globalThis.navigator ?? {}) as { gpu?: { requestAdapter(): Promise<unknown> } }; // no types without a package
   if (!gpu) return "this environment has no navigator.gpu";
   try {
