@@ -64,9 +64,9 @@ export async function experimentsProgram(argv: readonly string[], context: Progr
           if (!(await runOne(experiment, flags, context))) code = 1;
         } catch (error) {
           // The others of a family can be run nevertheless.
-          const own = failure(error, context);
-          code = context.signal.aborted ? own : 1;
+          code = failure(error, context);
           if (context.signal.aborted) return;
+          code = 1;
         }
       }
     });
