@@ -221,3 +221,23 @@ export class AxisContext {
     return this.#findings.axesOf(value)?.map((space, axis) => ({ value, axis, space }));
   }
 }
+
+/** Aligns from the last axis; an axis of size 1 that stretches is no channel axis. */
+export function tieBroadcast(context: AxisContext, from: readonly AxisRef[], to: readonly AxisRef[]): void {
+  for (const ref of from) {
+    const target = to[to.length - from.length + ref.axis];
+    if (ref.space.size === 1 && target?.space.size !== 1) context.touch(ref);
+    else context.tie(ref, target);
+  }
+}
+
+/** Blocks an axis and what it becomes. */
+export function blockBoth(
+  context: AxisContext,
+  a: AxisRef | undefined,
+  b: AxisRef | undefined,
+  reason: string,
+): void {
+  context.block(a, reason);
+  context.block(b, reason);
+}

@@ -1,8 +1,8 @@
 import { describeNode } from "../graph/graph.ts";
 import { intAttribute } from "../ops/attributes.ts";
 import { attention, grouped, multiHead, packedAttention, quantizedAttention } from "./attention-rules.ts";
-import type { AxisContext, AxisRef } from "./axis-context.ts";
-import { type AxisRule, axisRules, contractAxes, tieBroadcast } from "./axis-rules.ts";
+import { type AxisContext, type AxisRef, tieBroadcast } from "./axis-context.ts";
+import { type AxisRule, axisRules, contractAxes } from "./axis-rules.ts";
 import { product, Space, sum } from "./space.ts";
 
 /** The rule of the standard operator that a fused one starts with. */
