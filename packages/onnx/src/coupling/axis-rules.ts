@@ -5,7 +5,7 @@ import { binaryOps, comparisonOps, globalPoolOps, reduceOps, unaryOps } from "..
 import { indicesReturn } from "../ops/max-pool-indices.ts";
 import { type AxisContext, type AxisRef, blockBoth, tieBroadcast } from "./axis-context.ts";
 import { imageAxisRules } from "./image-axis-rules.ts";
-import { layoutAxisRules } from "./layout-axis-rules.ts";
+import { concat, layoutAxisRules } from "./layout-axis-rules.ts";
 import { quantizedRules } from "./quantized-rules.ts";
 import { product, Space } from "./space.ts";
 
@@ -274,7 +274,7 @@ export const axisRules: Readonly<Record<string, AxisRule>> = {
     MatMul: matmul,
     Gemm: gemm,
     Conv: conv,
-    Concat: layoutAxisRules.Concat,
+    Concat: concat,
     Softmax: softmax,
   }),
 };

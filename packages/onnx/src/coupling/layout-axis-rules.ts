@@ -60,7 +60,7 @@ const transpose: AxisRule = (context) => {
   permutation.forEach((axis, to) => context.tie(x[axis], y[to]));
 };
 
-const concat: AxisRule = (context) => {
+export const concat: AxisRule = (context) => {
   const y = context.output();
   const inputs = context.view.node.inputs.map((_, i) => context.input(i));
   if (!y || inputs.some((refs) => refs?.length !== y.length)) return;
@@ -247,7 +247,7 @@ const constantOfShape: AxisRule = (context) => {
 };
 
 /** How operators that move, cut, join or repeat what they are given tie axes, and those that read sizes; part of `axisRules`. */
-export const layoutAxisRules = {
+export const layoutAxisRules: Readonly<Record<string, AxisRule>> = {
   Reshape: regroup,
   Flatten: regroup,
   Squeeze: regroup,
@@ -265,4 +265,4 @@ export const layoutAxisRules = {
   Shape: shapeOf,
   Size: shapeOf,
   ConstantOfShape: constantOfShape,
-} as const satisfies Record<string, AxisRule>;
+};
